@@ -1,0 +1,1 @@
+"""The Flink jobs: one file each, read top to bottom as its dataflow."""

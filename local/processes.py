@@ -1,0 +1,178 @@
+"""Processes of the local stack: started detached, watched while they start, stopped with all their children."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+OLDEST_JAVA = 17
+LOOPBACK = "127.0.0.1"
+
+
+class LocalError(Exception):
+    """Something the user can mend: one sentence that says what to do."""
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """A detached process that outlives its starter and is found again by its pid file.
+
+    It leads a session of its own. Whatever it starts belongs to that session, so children are found even when
+    their parent was killed.
+    """
+
+    name: str
+    pid_file: Path
+    log_file: Path
+
+    def start(self, command: list[str], env: Mapping[str, str] | None = None, cwd: Path | None = None) -> None:
+        """Start the command, its output appended to the log file."""
+        self.pid_file.parent.mkdir(parents=True, exist_ok=True)
+        self.log_file.parent.mkdir(parents=True, exist_ok=True)
+        with self.log_file.open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                env=dict(os.environ if env is None else env),
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        created = psutil.Process(process.pid).create_time()
+        self.pid_file.write_text(f"{process.pid} {created}\n", encoding="ascii")
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while the process runs, else None."""
+        pid, created = self._recorded()
+        try:
+            process = psutil.Process(pid)
+            runs = process.create_time() == created and process.status() != psutil.STATUS_ZOMBIE
+        except (psutil.NoSuchProcess, ValueError):
+            return None
+        return pid if runs else None
+
+    def alive(self) -> bool:
+        """Whether the process runs; a stopped (SIGSTOP) one counts as running."""
+        return self.pid is not None
+
+    def stop(self, timeout: float = 20) -> None:
+        """Stop the process and all its children: politely first, after `timeout` seconds for good."""
+        members = self._session()
+        for polite, patience in ((True, timeout), (False, 10.0)):
+            _signal_all(members, signal.SIGTERM if polite else signal.SIGKILL)
+            psutil.wait_procs(members, timeout=patience)
+            members = self._session()
+        self.pid_file.unlink(missing_ok=True)
+
+    def log_tail(self, lines: int = 5) -> str:
+        """The last lines of the log."""
+        with suppress(FileNotFoundError):
+            return "\n".join(self.log_file.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+        return "(no log)"
+
+    def _recorded(self) -> tuple[int, float]:
+        try:
+            pid, created = self.pid_file.read_text(encoding="ascii").split()
+        except (FileNotFoundError, ValueError):
+            return -1, 0.0
+        return int(pid), float(created)
+
+    def _session(self) -> list[psutil.Process]:
+        """The living processes of the session, unless its number has gone to a stranger."""
+        leader, created = self._recorded()
+        members = [process for process in psutil.process_iter() if _session_of(process) == leader]
+        return [process for process in members if _started_since(process, created)]
+
+
+def _session_of(process: psutil.Process) -> int | None:
+    with suppress(ProcessLookupError, PermissionError):
+        return os.getsid(process.pid)
+    return None
+
+
+def _started_since(process: psutil.Process, moment: float) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return process.create_time() >= moment and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def _signal_all(processes: list[psutil.Process], number: int) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
+            process.send_signal(signal.SIGCONT)  # a stopped process would not act on the signal
+
+
+def await_until(condition: Callable[[], bool], what: str, timeout: float, process: Daemon | None = None) -> None:
+    """Poll `condition` until it holds.
+
+    Raises LocalError when it does not hold within `timeout` seconds, and at once when `process` has died.
+    """
+    deadline = time.monotonic() + timeout
+    log = f"; the log {process.log_file} ends with:\n" if process else ""
+    while not condition():
+        if process and not process.alive():
+            raise LocalError(f"{what}: {process.name} stopped{log}{process.log_tail()}")
+        if time.monotonic() > deadline:
+            raise LocalError(f"{what}: not within {timeout:.0f} seconds{log}{process.log_tail() if process else ''}")
+        time.sleep(0.2)
+
+
+def free_port() -> int:
+    """A TCP port on the loopback interface that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def port_in_use(port: int) -> bool:
+    """Whether something listens on the loopback port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return True
+        return False
+
+
+def require_java() -> Path:
+    """The home of the first Java 17 or newer among JAVA_HOME and PATH.
+
+    Raises LocalError, naming what was found instead.
+    """
+    homes = [Path(home) for home in (os.environ.get("JAVA_HOME"), _java_home_on_path()) if home]
+    versions = {home: _java_version(home) for home in homes}
+    for home, version in versions.items():
+        if version is not None and version >= OLDEST_JAVA:
+            return home
+    found = [f"Java {version} in {home}" if version else f"no Java in {home}" for home, version in versions.items()]
+    raise LocalError(
+        f"Install Java {OLDEST_JAVA} or newer and put it on PATH or in JAVA_HOME: found {', '.join(found) or 'none'}."
+    )
+
+
+def _java_home_on_path() -> str | None:
+    java = shutil.which("java")
+    return str(Path(java).resolve().parent.parent) if java else None
+
+
+def _java_version(home: Path) -> int | None:
+    """The major version, from `java -version`: 17 of "17.0.15", 8 of "1.8.0_402"."""
+    try:
+        answer = subprocess.run([home / "bin" / "java", "-version"], capture_output=True, text=True, timeout=60)
+    except OSError:
+        return None
+    version = re.search(r'version "(?:1\.)?(\d+)', answer.stderr)
+    return int(version.group(1)) if version else None

@@ -6,11 +6,9 @@ import subprocess
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from kafka import KafkaAdminClient
-from kafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError
 
 from local.processes import LOOPBACK, Daemon, LocalError, await_until, free_port, port_in_use, require_java
 
@@ -92,20 +90,18 @@ class Broker:
     def create_topics(self, partitions: Mapping[str, int]) -> None:
         """Create the topics (name to number of partitions) that do not exist yet."""
         with self._admin() as admin:
-            missing = {name: count for name, count in partitions.items() if name not in admin.list_topics()}
-            topics = {name: {"num_partitions": count, "replication_factor": 1} for name, count in missing.items()}
-            try:
+            missing = partitions.keys() - set(admin.list_topics())
+            topics = {name: {"num_partitions": partitions[name], "replication_factor": 1} for name in missing}
+            if topics:
                 admin.create_topics(topics, wait_for_metadata=True)
-            except TopicAlreadyExistsError:
-                admin.wait_for_topics(list(topics))
 
     def delete_topics(self, names: Iterable[str]) -> None:
         """Delete those of the topics that exist; return when they are gone."""
         with self._admin() as admin:
-            present = [name for name in names if name in admin.list_topics()]
-            with suppress(UnknownTopicOrPartitionError):
-                admin.delete_topics(present)
-            await_until(lambda: not set(present) & set(admin.list_topics()), "Deleting topics", 30)
+            present = set(names) & set(admin.list_topics())
+            if present:
+                admin.delete_topics(list(present))
+            await_until(lambda: not present & set(admin.list_topics()), "Deleting topics", 30)
 
     def _admin(self) -> KafkaAdminClient:
         return KafkaAdminClient(bootstrap_servers=self.bootstrap_servers)

@@ -1,0 +1,143 @@
+"""A standalone Flink cluster on the loopback interface, run from the wheel that carries Flink."""
+
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from local.job_client import JobClient
+from local.processes import LOOPBACK, Daemon, LocalError, await_until, free_port, port_in_use, require_java
+from local.submission import PROJECT, run_job
+
+FLINK_CONF = PROJECT / "flink-conf"
+CONNECTOR_JARS = PROJECT / "build" / "jars" / "flink"
+START_TIMEOUT = 90.0
+
+
+class Cluster(JobClient):
+    """A JobManager and one TaskManager whose configuration, state, logs and temporary files live under `home`."""
+
+    def __init__(
+        self, home: Path, rest_port: int, slots: int = 4, settings: Mapping[str, object] | None = None
+    ) -> None:
+        """`settings`: Flink options laid over flink-conf/config.yaml, such as taskmanager.memory.process.size."""
+        super().__init__(f"http://{LOOPBACK}:{rest_port}")
+        self.home = home.absolute()
+        self.rest_port = rest_port
+        self.slots = slots
+        self.jobmanager = Daemon("JobManager", self.home / "jobmanager.pid", self.home / "logs" / "jobmanager.log")
+        self.taskmanager = Daemon("TaskManager", self.home / "taskmanager.pid", self.home / "logs" / "taskmanager.log")
+        self._settings = settings or {}
+
+    def alive(self) -> bool:
+        """Whether the processes of both managers run."""
+        return self.jobmanager.alive() and self.taskmanager.alive()
+
+    def start(self) -> None:
+        """Start what does not run yet; return when the TaskManager offers its slots."""
+        if not self.jobmanager.alive():
+            self.taskmanager.stop()
+            self._start_jobmanager()
+        if not self.taskmanager.alive():
+            self.start_taskmanager()
+
+    def start_taskmanager(self) -> None:
+        """Start the TaskManager, the first time or after it was killed; return when it offers its slots."""
+        self.taskmanager.stop()
+        known = self.taskmanager_ids()
+        self.taskmanager.start([self._script("taskmanager.sh"), "start-foreground"], self.environment())
+        await_until(
+            lambda: bool(self.taskmanager_ids() - known), "Starting the TaskManager", START_TIMEOUT, self.taskmanager
+        )
+
+    def submit(self, job: Path, arguments: list[str], python_files: Path) -> str:
+        """Submit a PyFlink program, detached; return the job's id.
+
+        `python_files`: the zip of the packages it imports. Raises LocalError with the program's own last words.
+        """
+        run = [self._script("flink"), "run", "-d", "-pyfs", str(python_files), "-py", str(job), *arguments]
+        return run_job(run, self.environment(), self._directory("logs"), job.stem)
+
+    def stop(self) -> None:
+        """Stop the processes and the jobs in them; checkpoints and savepoints stay."""
+        self.taskmanager.stop()
+        self.jobmanager.stop()
+
+    def environment(self) -> dict[str, str]:
+        """The environment of every Flink command of this cluster.
+
+        Without PYTHONPATH, which would come before the packages a job is submitted with.
+        """
+        return {
+            **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+            "JAVA_HOME": str(require_java()),
+            "JVM_ARGS": f"-Djava.io.tmpdir={self._directory('tmp')} -XX:-UsePerfData",
+            "TMPDIR": str(self._directory("tmp")),
+            "FLINK_HOME": str(flink_home()),
+            "FLINK_CONF_DIR": str(self.home / "conf"),
+            "FLINK_LIB_DIR": str(self.home / "lib"),
+            "FLINK_OPT_DIR": str(flink_home() / "opt"),
+            "FLINK_PLUGINS_DIR": str(flink_home() / "plugins"),
+            "FLINK_LOG_DIR": str(self._directory("logs")),
+            "FLINK_PID_DIR": str(self._directory("tmp")),
+        }
+
+    def _start_jobmanager(self) -> None:
+        if port_in_use(self.rest_port):
+            raise LocalError(f"Port {self.rest_port} is in use: free it, or choose another port for Flink.")
+        self._write_configuration()
+        self._link_jars()
+        self.jobmanager.start([self._script("jobmanager.sh"), "start-foreground"], self.environment())
+        await_until(self.answers, "Starting the JobManager", START_TIMEOUT, self.jobmanager)
+
+    def _write_configuration(self) -> None:
+        """Copy the project's configuration, laying over it what depends on this machine."""
+        conf, yaml = self._directory("conf"), YAML(typ="safe", pure=True)
+        shutil.copytree(FLINK_CONF, conf, dirs_exist_ok=True, ignore=shutil.ignore_patterns("pom.xml", "target"))
+        common = yaml.load(FLINK_CONF / "config.yaml")
+        yaml.width = 1_000_000
+        yaml.default_flow_style = False
+        yaml.dump({**common, **self._machine_settings(), **self._settings}, conf / "config.yaml")
+
+    def _machine_settings(self) -> dict[str, object]:
+        return {
+            "rest.port": self.rest_port,
+            "rest.bind-port": self.rest_port,
+            "jobmanager.rpc.port": free_port(),
+            "taskmanager.numberOfTaskSlots": self.slots,
+            "io.tmp.dirs": str(self._directory("tmp")),
+            "execution.checkpointing.dir": self._directory("checkpoints").as_uri(),
+            "execution.checkpointing.savepoint-dir": self._directory("savepoints").as_uri(),
+            "python.executable": sys.executable,
+            "python.client.executable": sys.executable,
+        }
+
+    def _link_jars(self) -> None:
+        """Flink's own jars and the connectors in one lib directory: `pipeline.jars` would displace flink-python."""
+        connectors = list(CONNECTOR_JARS.glob("*.jar"))
+        if not connectors:
+            raise LocalError(f"The Kafka connector is missing in {CONNECTOR_JARS}: run make setup.")
+        lib = self._directory("lib")
+        for jar in [*(flink_home() / "lib").glob("*.jar"), *connectors]:
+            (lib / jar.name).unlink(missing_ok=True)
+            (lib / jar.name).symlink_to(jar)
+
+    def _script(self, name: str) -> str:
+        return str(flink_home() / "bin" / name)
+
+    def _directory(self, name: str) -> Path:
+        directory = self.home / name
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory
+
+
+def flink_home() -> Path:
+    """The directory of Flink's scripts and jars, inside the apache-flink wheel."""
+    wheel = importlib.util.find_spec("pyflink")
+    if wheel is None or wheel.origin is None:
+        raise LocalError("Flink is missing in this Python environment: run make setup.")
+    return Path(wheel.origin).parent

@@ -1,0 +1,134 @@
+"""The jobs of a Flink cluster, through its REST API (docs/ops/rest_api in Flink's documentation)."""
+
+import json
+import re
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+from local.processes import LocalError, await_until
+
+FINAL_STATES = frozenset({"FINISHED", "FAILED", "CANCELED"})
+POLL_SECONDS = 0.5
+STOP_TIMEOUT = 120.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as the cluster lists it; `status` as Flink names it: RUNNING, RESTARTING, FINISHED and so on."""
+
+    job_id: str
+    name: str
+    status: str
+
+
+class JobClient:
+    """Watches and stops the jobs of the cluster at `rest_url`."""
+
+    def __init__(self, rest_url: str) -> None:
+        self.rest_url = rest_url
+
+    def answers(self) -> bool:
+        """Whether the REST API answers."""
+        try:
+            self._call("/overview")
+        except LocalError:
+            return False
+        return True
+
+    def taskmanager_ids(self) -> set[str]:
+        """The registered TaskManagers; a killed one stays until the JobManager misses its heartbeats."""
+        return {manager["id"] for manager in self._call("/taskmanagers")["taskmanagers"]}
+
+    def jobs(self) -> list[Job]:
+        """Every job since the JobManager started, finished ones too."""
+        return [Job(job["jid"], job["name"], job["state"]) for job in self._call("/jobs/overview")["jobs"]]
+
+    def job_status(self, job_id: str) -> str:
+        """Flink's status of the job."""
+        return str(self._call(f"/jobs/{job_id}")["state"])
+
+    def job_exceptions(self, job_id: str) -> list[str]:
+        """The stack traces that failed or restarted the job, latest first."""
+        history = self._call(f"/jobs/{job_id}/exceptions")["exceptionHistory"]["entries"]
+        return [entry["stacktrace"] for entry in history]
+
+    def source_records(self, job_id: str) -> int:
+        """The records its sources have read since the tasks last (re)started: for progress, not for proof."""
+        vertices = self._call(f"/jobs/{job_id}")["vertices"]
+        return sum(
+            self._source_records(f"/jobs/{job_id}/vertices/{vertex['id']}/subtasks/metrics") for vertex in vertices
+        )
+
+    def await_job(
+        self, job_id: str, on_progress: Callable[[str, int], None] | None = None, timeout: float | None = None
+    ) -> None:
+        """Return when the job is FINISHED, calling `on_progress` with its status and records read meanwhile.
+
+        Raises LocalError with the root cause when it FAILED or was CANCELED, or with `timeout` seconds gone.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while (status := self.job_status(job_id)) not in FINAL_STATES:
+            if deadline is not None and time.monotonic() > deadline:
+                raise LocalError(f"Job {job_id} is still {status} after {timeout:.0f} seconds{self._cause(job_id)}.")
+            if on_progress:
+                on_progress(status, self.source_records(job_id))
+            time.sleep(POLL_SECONDS)
+        if status != "FINISHED":
+            raise LocalError(f"Job {job_id} ended as {status}{self._cause(job_id)}.")
+
+    def cancel(self, job_id: str) -> None:
+        """Cancel the job; return when it has ended."""
+        self._call(f"/jobs/{job_id}", "PATCH")
+        await_until(lambda: self.job_status(job_id) in FINAL_STATES, f"Cancelling job {job_id}", STOP_TIMEOUT)
+
+    def stop_with_savepoint(self, job_id: str, directory: Path) -> str:
+        """Stop the job; return the URI of the savepoint, written below `directory`, it can be resumed from."""
+        body = {"targetDirectory": directory.absolute().as_uri(), "drain": False}
+        trigger = self._call(f"/jobs/{job_id}/stop", "POST", body)["request-id"]
+        path = f"/jobs/{job_id}/savepoints/{trigger}"
+        done = lambda: self._call(path)["status"]["id"] == "COMPLETED"  # noqa: E731
+        await_until(done, f"Stopping job {job_id} with a savepoint", STOP_TIMEOUT)
+        operation = self._call(path)["operation"]
+        if "failure-cause" in operation:
+            cause = root_cause(operation["failure-cause"]["stack-trace"])
+            raise LocalError(f"Job {job_id} took no savepoint and runs on: {cause}.")
+        return str(operation["location"])
+
+    def _source_records(self, metrics: str) -> int:
+        names = [metric["id"] for metric in self._call(metrics)]
+        sources = [name for name in names if re.fullmatch(r"Source__[^.]*\.numRecordsIn", name)]
+        wanted = urllib.parse.quote(",".join(sources))
+        return sum(int(metric["sum"]) for metric in self._call(f"{metrics}?get={wanted}&agg=sum")) if sources else 0
+
+    def _cause(self, job_id: str) -> str:
+        exceptions = self.job_exceptions(job_id)
+        return f": {root_cause(exceptions[0])}" if exceptions else ""
+
+    def _call(self, path: str, method: str = "GET", body: dict[str, Any] | None = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(
+            self.rest_url + path, data, {"Content-Type": "application/json"}, method=method
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return json.loads(answer.read() or b"{}")
+        except urllib.error.HTTPError as refusal:
+            raise LocalError(f"Flink refused {method} {path}: {root_cause(refusal.read().decode())}.") from refusal
+        except (OSError, HTTPException) as failure:
+            raise LocalError(
+                f"Flink does not answer at {self.rest_url}: start it, or see its log ({failure})."
+            ) from failure
+
+
+def root_cause(trace: str) -> str:
+    """The message that ends a Java or Python stack trace: its last line at the margin, without the class's name."""
+    lines = [line for line in trace.splitlines() if line.strip() and not line[0].isspace()]
+    message = re.sub(r"^(Caused by: |: )?([\w.$]*(Error|Exception)\w*: )?", "", lines[-1]) if lines else trace
+    return message.strip().rstrip(".")

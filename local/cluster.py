@@ -49,7 +49,7 @@ class Cluster(JobClient):
         """Start the TaskManager, the first time or after it was killed; return when it offers its slots."""
         self.taskmanager.stop()
         known = self.taskmanager_ids()
-        self.taskmanager.start([self._script("taskmanager.sh"), "start-foreground"], self.environment())
+        self._launch(self.taskmanager, "taskmanager.sh")
         await_until(
             lambda: bool(self.taskmanager_ids() - known), "Starting the TaskManager", START_TIMEOUT, self.taskmanager
         )
@@ -57,10 +57,12 @@ class Cluster(JobClient):
     def submit(self, job: Path, arguments: list[str], python_files: Path) -> str:
         """Submit a PyFlink program, detached; return the job's id.
 
-        `python_files`: the zip of the packages it imports. Raises LocalError with the program's own last words.
+        `python_files`: the zip of the packages it imports. Paths in `arguments` are absolute, as everything runs in
+        `home`. Raises LocalError with the program's own last words.
         """
-        run = [self._script("flink"), "run", "-d", "-pyfs", str(python_files), "-py", str(job), *arguments]
-        return run_job(run, self.environment(), self._directory("logs"), job.stem)
+        program = ["-pyfs", str(python_files.absolute()), "-py", str(job.absolute()), *arguments]
+        command = [self._script("flink"), "run", "-d", *program]
+        return run_job(command, self.environment(), self.home, self._directory("logs") / f"submit-{job.stem}.log")
 
     def stop(self) -> None:
         """Stop the processes and the jobs in them; checkpoints and savepoints stay."""
@@ -93,6 +95,10 @@ class Cluster(JobClient):
         self._link_jars()
         self.jobmanager.start([self._script("jobmanager.sh"), "start-foreground"], self.environment())
         await_until(self.answers, "Starting the JobManager", START_TIMEOUT, self.jobmanager)
+
+    def _launch(self, manager: Daemon, script: str) -> None:
+        """Start a manager in `home`: Python workers import from their directory before anything submitted."""
+        manager.start([self._script(script), "start-foreground"], self.environment(), self.home)
 
     def _write_configuration(self) -> None:
         """Copy the project's configuration, laying over it what depends on this machine."""

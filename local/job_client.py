@@ -86,24 +86,30 @@ class JobClient:
     def cancel(self, job_id: str) -> None:
         """Cancel the job; return when it has ended."""
         self._call(f"/jobs/{job_id}", "PATCH")
-        await_until(lambda: self.job_status(job_id) in FINAL_STATES, f"Cancelling job {job_id}", STOP_TIMEOUT)
+        self._await_end(job_id)
 
     def stop_with_savepoint(self, job_id: str, directory: Path) -> str:
         """Stop the job; return the URI of the savepoint, written below `directory`, it can be resumed from."""
         body = {"targetDirectory": directory.absolute().as_uri(), "drain": False}
         trigger = self._call(f"/jobs/{job_id}/stop", "POST", body)["request-id"]
         path = f"/jobs/{job_id}/savepoints/{trigger}"
-        done = lambda: self._call(path)["status"]["id"] == "COMPLETED"  # noqa: E731
-        await_until(done, f"Stopping job {job_id} with a savepoint", STOP_TIMEOUT)
+        await_until(lambda: self._completed(path), f"Taking a savepoint of job {job_id}", STOP_TIMEOUT)
         operation = self._call(path)["operation"]
         if "failure-cause" in operation:
             cause = root_cause(operation["failure-cause"]["stack-trace"])
             raise LocalError(f"Job {job_id} took no savepoint and runs on: {cause}.")
+        self._await_end(job_id)
         return str(operation["location"])
+
+    def _await_end(self, job_id: str) -> None:
+        await_until(lambda: self.job_status(job_id) in FINAL_STATES, f"Stopping job {job_id}", STOP_TIMEOUT)
+
+    def _completed(self, operation: str) -> bool:
+        return bool(self._call(operation)["status"]["id"] == "COMPLETED")
 
     def _source_records(self, metrics: str) -> int:
         names = [metric["id"] for metric in self._call(metrics)]
-        sources = [name for name in names if re.fullmatch(r"Source__[^.]*\.numRecordsIn", name)]
+        sources = [name for name in names if re.fullmatch(r"Source__[^.]*\.numRecordsOut", name)]
         wanted = urllib.parse.quote(",".join(sources))
         return sum(int(metric["sum"]) for metric in self._call(f"{metrics}?get={wanted}&agg=sum")) if sources else 0
 
@@ -120,7 +126,8 @@ class JobClient:
             with urllib.request.urlopen(request, timeout=30) as answer:
                 return json.loads(answer.read() or b"{}")
         except urllib.error.HTTPError as refusal:
-            raise LocalError(f"Flink refused {method} {path}: {root_cause(refusal.read().decode())}.") from refusal
+            reason = root_cause(json.loads(refusal.read())["errors"][-1])
+            raise LocalError(f"Flink refused {method} {path}: {reason}.") from refusal
         except (OSError, HTTPException) as failure:
             raise LocalError(
                 f"Flink does not answer at {self.rest_url}: start it, or see its log ({failure})."

@@ -22,22 +22,22 @@ def package_jobs(target: Path) -> Path:
     return target
 
 
-def run_job(command: list[str], env: Mapping[str, str], logs: Path, name: str) -> str:
-    """Run a `flink run` command whose output goes to a log in `logs`; return the job's id.
+def run_job(command: list[str], env: Mapping[str, str], cwd: Path, log_file: Path) -> str:
+    """Run a `flink run` command, its output kept in `log_file`; return the job's id.
 
     Raises LocalError with the one sentence the job itself ended with.
     """
-    client = Daemon("flink run", logs / f"submit-{name}.pid", logs / f"submit-{name}.log")
-    client.log_file.unlink(missing_ok=True)
-    client.start(command, env)
+    log_file.unlink(missing_ok=True)
+    client = Daemon("flink run", log_file.with_suffix(".pid"), log_file)
+    client.start(command, env, cwd)
     try:
-        await_until(lambda: not client.alive(), f"Submitting {name}", TIMEOUT)
+        await_until(lambda: not client.alive(), "Submitting the job", TIMEOUT)
     finally:
         client.stop()
-    output = client.log_file.read_text(encoding="utf-8", errors="replace")
+    output = log_file.read_text(encoding="utf-8", errors="replace")
     submitted = re.findall(r"^Job has been submitted with JobID ([0-9a-f]{32})", output, re.MULTILINE)
     if not submitted:
-        raise LocalError(f"{name} was not submitted: {_reason(output)} (see {client.log_file}).")
+        raise LocalError(f"The job was not submitted: {_reason(output)} (see {log_file}).")
     return str(submitted[-1])
 
 

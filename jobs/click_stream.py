@@ -1,0 +1,193 @@
+"""The streaming job: raw clicks in Kafka -> unique clicks per ad and minute, the top ads, and a ledger that adds up.
+
+`build` is the dataflow, from a table of raw records to the results; `main` connects it to Kafka and runs it.
+"""
+
+import sys
+from dataclasses import dataclass
+
+from pyflink.common import Types
+from pyflink.datastream import DataStream, StreamExecutionEnvironment
+from pyflink.table import Schema, StreamTableEnvironment, Table
+
+from jobs import tables
+from jobs.operators import name_operators
+from jobs.settings import Settings, SettingsError, load, milliseconds
+from udfs.dedupe import COUNTS, LATE, PACKED, DedupeClicks, DedupeRules
+from udfs.pack_clicks import pack_clicks
+from udfs.packing import NO_BUCKET, Packing
+
+_BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
+BATCHES = Types.ROW_NAMED(
+    ["bucket", "packed", "reason", "timestamp", "key", "value", "partition", "offset"],
+    [Types.INT(), _BYTES, Types.STRING(), Types.LONG(), _BYTES, _BYTES, Types.INT(), Types.LONG()],
+)
+"""A bucket of packed clicks, or an invalid record with its reason."""
+
+STREAM_VERSION = 0
+"""A stream's count is outranked by every reconciliation."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """The tables that the job publishes, by the columns of their sinks (`jobs.tables`)."""
+
+    counts: Table
+    top_ads: Table
+    late: Table
+    invalid: Table
+    ledger: Table
+
+
+def build(env: StreamTableEnvironment, clicks: Table, settings: Settings) -> Results:
+    """Return the results of raw clicks.
+
+    `clicks` has the columns key, value, partition, offset, timestamp and event_time, the last one with the watermark.
+    """
+    batches = pack(env, clicks, settings)  # (bucket, packed) or (reason, the record)
+    decided = decide(env, batches, settings)  # (window_start, clicks per ad, terms of the ledger)
+    counts = count(env, decided, settings)
+    return Results(
+        counts=publishable(env, counts),
+        top_ads=rank(env, counts, settings),
+        late=late_records(env, decided, settings),
+        invalid=invalid_records(env, batches, settings),
+        ledger=balance(env, batches, settings),
+    )
+
+
+def pack(env: StreamTableEnvironment, clicks: Table, settings: Settings) -> DataStream:
+    """Judge the clicks, batch by batch, and pack the valid ones by bucket: a stream of `BATCHES`."""
+    packing = Packing(milliseconds(settings.window), milliseconds(settings.max_clock_skew), settings.buckets)
+    env.create_temporary_function("pack", pack_clicks(packing))
+    batches = env.sql_query(f"""
+        SELECT p.bucket, p.packed, p.reason, p.`timestamp`, {", ".join(_if_invalid(name) for name in ("key", "value", "partition", "offset"))}
+        FROM (
+          SELECT pack(`key`, `value`, `partition`, `offset`, CAST(`timestamp` AS TIMESTAMP(3)),
+                      CAST(CURRENT_WATERMARK(event_time) AS TIMESTAMP(3))) AS p, `key`, `value`, `partition`, `offset`
+          FROM {clicks} WHERE NOT {tables.is_heartbeat()}
+        )
+        WHERE p.bucket <> {NO_BUCKET} OR p.reason IS NOT NULL""")
+    return env.to_append_stream(batches, BATCHES)
+
+
+def decide(env: StreamTableEnvironment, batches: DataStream, settings: Settings) -> DataStream:
+    """Send each click one way, late, duplicate or counted: a stream of `COUNTS` with the side output `LATE`."""
+    rules = DedupeRules(milliseconds(settings.window), milliseconds(settings.dedupe_horizon), settings.buckets)
+    packed = env.from_data_stream(batches)
+    packed = env.sql_query(f"SELECT bucket, packed FROM {packed} WHERE packed IS NOT NULL")
+    return (
+        env.to_append_stream(packed, PACKED)
+        .key_by(lambda row: row[0], key_type=Types.INT())
+        .process(DedupeClicks(rules), output_type=COUNTS)
+        .name("dedupe")
+        .uid("dedupe")
+    )
+
+
+def count(env: StreamTableEnvironment, decided: DataStream, settings: Settings) -> Table:
+    """Sum the clicks per ad in tumbling windows of event time; a window comes out when the watermark passes its end."""
+    env.create_temporary_view("decided", env.from_data_stream(decided, _TIMED))
+    env.create_temporary_view(
+        "clicks_of_ads",
+        env.sql_query("""
+          SELECT ad_id, part, `start`, window_time
+          FROM decided CROSS JOIN UNNEST(clicks) AS ads(ad_id, part)"""),
+    )
+    return env.sql_query(f"""
+        SELECT ad_id, `start`, `start` + {milliseconds(settings.window)} AS `end`, SUM(part) AS clicks,
+               window_start, window_end
+        FROM TABLE(TUMBLE(TABLE clicks_of_ads, DESCRIPTOR(window_time), {tables.interval(settings.window)}))
+        GROUP BY window_start, window_end, ad_id, `start`""")
+
+
+def publishable(env: StreamTableEnvironment, counts: Table) -> Table:
+    """Give the counts their version and source."""
+    version = f"CAST({STREAM_VERSION} AS BIGINT)"
+    return env.sql_query(f"SELECT ad_id, `start`, `end`, clicks, {version}, 'stream' FROM {counts}")
+
+
+def rank(env: StreamTableEnvironment, counts: Table, settings: Settings) -> Table:
+    """Keep the ads with the most clicks of each window; of equal ones the first by name."""
+    return env.sql_query(f"""
+        SELECT `start`, `rank`, `end`, ad_id, clicks
+        FROM (
+          SELECT *, ROW_NUMBER() OVER (PARTITION BY window_start, window_end ORDER BY clicks DESC, ad_id) AS `rank`
+          FROM {counts}
+        )
+        WHERE `rank` <= {settings.top_ads}""")
+
+
+def late_records(env: StreamTableEnvironment, decided: DataStream, settings: Settings) -> Table:
+    """Return the late clicks as they came, with their origin in headers."""
+    late = env.from_data_stream(decided.get_side_output(LATE))
+    headers = tables.headers(settings, "'late'")
+    return env.sql_query(f"SELECT `key`, `value`, {headers} FROM {late}")
+
+
+def invalid_records(env: StreamTableEnvironment, batches: DataStream, settings: Settings) -> Table:
+    """Return the invalid records as they came, with their reason and origin in headers."""
+    headers = tables.headers(settings, "reason")
+    records = env.from_data_stream(batches)
+    return env.sql_query(f"SELECT `key`, `value`, {headers} FROM {records} WHERE reason IS NOT NULL")
+
+
+def balance(env: StreamTableEnvironment, batches: DataStream, settings: Settings) -> Table:
+    """Add up the ledger's terms for each minute; invalid records are booked on the minute of their record timestamp."""
+    window = milliseconds(settings.window)
+    return env.sql_query(f"""
+        SELECT window_start, window_start + {window} AS window_end, SUM(`raw`) AS `raw`, SUM(counted) AS counted,
+               SUM(duplicate) AS duplicate, SUM(late) AS late, SUM(invalid) AS invalid, SUM(`raw`) AS version
+        FROM (
+          SELECT `start` AS window_start, `raw`, counted, duplicate, late, CAST(0 AS BIGINT) AS invalid FROM decided
+          UNION ALL
+          SELECT `timestamp` - MOD(`timestamp`, {window}), 1, 0, 0, 0, 1
+          FROM {env.from_data_stream(batches)} WHERE reason IS NOT NULL
+        )
+        GROUP BY window_start""")
+
+
+_TIMED = (
+    Schema.new_builder()
+    .column_by_expression("window_time", "TO_TIMESTAMP_LTZ(`start`, 3)")
+    .watermark("window_time", "SOURCE_WATERMARK()")
+    .build()
+)
+
+
+def _if_invalid(column: str) -> str:
+    return f"CASE WHEN p.reason IS NOT NULL THEN `{column}` END"
+
+
+def main() -> None:
+    """Connect the dataflow to Kafka and run it, with the settings of this process."""
+    settings = load()
+    env = StreamExecutionEnvironment.get_execution_environment()
+    env.set_parallelism(settings.parallelism)
+    env.enable_checkpointing(milliseconds(settings.checkpoint_interval))
+    table_env = StreamTableEnvironment.create(env)
+    publish(table_env, build(table_env, kafka_clicks(table_env, settings), settings), settings)
+    name_operators(env)
+    env.execute(settings.deployment)
+
+
+def kafka_clicks(env: StreamTableEnvironment, settings: Settings) -> Table:
+    """Return the raw clicks in Kafka."""
+    env.execute_sql(tables.clicks(settings))
+    return env.from_path(tables.CLICKS)
+
+
+def publish(env: StreamTableEnvironment, results: Results, settings: Settings) -> None:
+    """Send each result to its Kafka topic, exactly once."""
+    statements = env.create_statement_set()
+    for name, ddl in tables.sinks(settings).items():
+        env.execute_sql(ddl)
+        statements.add_insert(name, getattr(results, name))
+    statements.attach_as_datastream()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except SettingsError as error:
+        sys.exit(f"clickproof: {error}")

@@ -1,0 +1,155 @@
+"""Sources and sinks as DDL: the only place that names Kafka."""
+
+from datetime import timedelta
+
+from jobs.settings import Settings, milliseconds, sasl_password
+from udfs.heartbeats import HEARTBEAT_KEY
+
+CLICKS, COUNTS, TOP, LATE, INVALID, LEDGER = "clicks", "counts", "top_ads", "late", "invalid", "ledger"
+"""The tables' names in the job."""
+
+_CLICK_TIME = "TO_TIMESTAMP_LTZ(TRY_CAST(JSON_VALUE(CAST(`value` AS STRING), '$.click_timestamp') AS BIGINT), 3)"
+_ORIGIN_COLUMNS = "`key` BYTES, `value` BYTES, `headers` MAP<STRING NOT NULL, BYTES> METADATA"
+_SHADED = "org.apache.flink.kafka.shaded.org.apache.kafka.common.security"
+MAX_REQUEST_BYTES = 64 * 1024 * 1024
+"""Larger than any record that a broker takes: an invalid value goes out as it came in, whatever its size."""
+_FEWER_UPDATES = {"sink.buffer-flush.max-rows": "10000", "sink.buffer-flush.interval": "1 s"}
+_LOGIN_MODULES = {
+    "PLAIN": f"{_SHADED}.plain.PlainLoginModule",
+    "SCRAM-SHA-256": f"{_SHADED}.scram.ScramLoginModule",
+    "SCRAM-SHA-512": f"{_SHADED}.scram.ScramLoginModule",
+}
+
+
+def event_time(max_clock_skew: timedelta) -> str:
+    """Return the SQL expression of a record's event time: a heartbeat's own time, or the `click_timestamp`.
+
+    A time that is no number, absurd, or later than `max_clock_skew` allows is NULL, and moves no watermark. TRY_CAST and
+    TO_TIMESTAMP_LTZ give NULL for what they cannot hold, so that no value can stop the job.
+    """
+    latest = f"`timestamp` + {interval(max_clock_skew)}"
+    return f"CASE WHEN {is_heartbeat()} THEN `timestamp` WHEN {_CLICK_TIME} <= {latest} THEN {_CLICK_TIME} END"
+
+
+def is_heartbeat() -> str:
+    """Return the SQL condition that holds for heartbeats (`udfs.heartbeats`)."""
+    return f"(`value` IS NULL AND `key` IS NOT NULL AND `key` = X'{HEARTBEAT_KEY.hex()}')"
+
+
+def clicks(settings: Settings) -> str:
+    """Return the DDL of the raw clicks: bytes, origin and event time, with a watermark per Kafka partition."""
+    options = _connection(settings) | {
+        "topic": settings.clicks_topic,
+        "properties.group.id": settings.deployment,
+        "properties.isolation.level": "read_committed",
+        "scan.startup.mode": "earliest-offset",
+        "scan.watermark.idle-timeout": f"{milliseconds(settings.idle_timeout)} ms",
+        "key.format": "raw",
+        "key.fields": "key",
+        "value.format": "raw",
+        "value.fields-include": "EXCEPT_KEY",
+    }
+    if settings.bounded:
+        options["scan.bounded.mode"] = "latest-offset"
+    return f"""
+        CREATE TABLE {CLICKS} (
+          `key` BYTES,
+          `value` BYTES,
+          `partition` INT METADATA VIRTUAL,
+          `offset` BIGINT METADATA VIRTUAL,
+          `timestamp` TIMESTAMP_LTZ(3) METADATA VIRTUAL,
+          event_time AS {event_time(settings.max_clock_skew)},
+          WATERMARK FOR event_time AS event_time - {interval(settings.out_of_orderness)}
+        ) WITH ({_with(options)})"""
+
+
+def sinks(settings: Settings) -> dict[str, str]:
+    """Return the DDL of the result tables by name, all of them exactly-once."""
+    counts = "ad_id STRING, window_start BIGINT, window_end BIGINT, clicks BIGINT, version BIGINT, source STRING"
+    top = "window_start BIGINT, `rank` BIGINT, window_end BIGINT, ad_id STRING, clicks BIGINT"
+    terms = "`raw` BIGINT, counted BIGINT, duplicate BIGINT, late BIGINT, invalid BIGINT, version BIGINT"
+    ledger = f"window_start BIGINT, window_end BIGINT, {terms}, PRIMARY KEY (window_start) NOT ENFORCED"
+    return {
+        COUNTS: _json_sink(settings, COUNTS, settings.counts_topic, counts, "ad_id;window_start"),
+        TOP: _json_sink(settings, TOP, settings.top_topic, top, "window_start;rank"),
+        LATE: _bytes_sink(settings, LATE, settings.late_topic),
+        INVALID: _bytes_sink(settings, INVALID, settings.invalid_topic),
+        LEDGER: _upsert_sink(settings, LEDGER, settings.ledger_topic, ledger),
+    }
+
+
+def interval(duration: timedelta) -> str:
+    """Return a duration as an SQL interval, to the millisecond."""
+    seconds, ms = divmod(milliseconds(duration), 1000)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    return f"INTERVAL '{days} {hours:02}:{minutes:02}:{seconds:02}.{ms:03}' DAY TO SECOND(3)"
+
+
+def headers(settings: Settings, reason: str) -> str:
+    """Return the SQL map of a late or invalid record's headers; `reason` is an SQL expression."""
+    texts = {
+        "reason": reason,
+        "topic": _literal(settings.clicks_topic),
+        "partition": "CAST(`partition` AS STRING)",
+        "offset": "CAST(`offset` AS STRING)",
+        "timestamp": "CAST(`timestamp` AS STRING)",
+    }
+    pairs = ", ".join(f"'clickproof.{name}', ENCODE({text}, 'UTF-8')" for name, text in texts.items())
+    return f"MAP[{pairs}]"
+
+
+def _json_sink(settings: Settings, name: str, topic: str, columns: str, key: str) -> str:
+    options = {"key.format": "json", "key.fields": key, "value.format": "json"}
+    return _sink(settings, name, columns, {"connector": "kafka", "topic": topic} | options)
+
+
+def _upsert_sink(settings: Settings, name: str, topic: str, columns: str) -> str:
+    options = {"key.format": "json", "value.format": "json"} | _FEWER_UPDATES
+    return _sink(settings, name, columns, {"connector": "upsert-kafka", "topic": topic} | options)
+
+
+def _bytes_sink(settings: Settings, name: str, topic: str) -> str:
+    formats = {"key.format": "raw", "key.fields": "key", "value.format": "raw", "value.fields-include": "EXCEPT_KEY"}
+    return _sink(settings, name, _ORIGIN_COLUMNS, {"connector": "kafka", "topic": topic} | formats)
+
+
+def _sink(settings: Settings, name: str, columns: str, options: dict[str, str]) -> str:
+    exactly_once = {
+        "sink.delivery-guarantee": "exactly-once",
+        "sink.transactional-id-prefix": f"{settings.deployment}-{name}",
+        "properties.transaction.timeout.ms": str(milliseconds(settings.transaction_timeout)),
+        "properties.max.request.size": str(MAX_REQUEST_BYTES),
+    }
+    return f"CREATE TABLE {name} ({columns}) WITH ({_with(_connection(settings) | options | exactly_once)})"
+
+
+def _connection(settings: Settings) -> dict[str, str]:
+    properties = {
+        "bootstrap.servers": settings.bootstrap_servers,
+        "security.protocol": settings.security_protocol,
+        "sasl.mechanism": settings.sasl_mechanism,
+        "sasl.jaas.config": _login(settings) if settings.sasl_mechanism else None,
+        "ssl.truststore.type": "PEM" if settings.ssl_ca_file else None,
+        "ssl.truststore.location": settings.ssl_ca_file and str(settings.ssl_ca_file),
+    }
+    kafka = {f"properties.{name}": value for name, value in properties.items() if value is not None}
+    return {"connector": "kafka"} | kafka
+
+
+def _login(settings: Settings) -> str:
+    module = _LOGIN_MODULES[settings.sasl_mechanism or "PLAIN"]
+    quoted = [
+        text.replace("\\", "\\\\").replace('"', '\\"')
+        for text in (settings.sasl_username or "", sasl_password(settings))
+    ]
+    return f'{module} required username="{quoted[0]}" password="{quoted[1]}";'
+
+
+def _with(options: dict[str, str]) -> str:
+    return ", ".join(f"{_literal(name)} = {_literal(value)}" for name, value in options.items())
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,136 @@
+"""The operator that decides each click: late, duplicate or counted.
+
+The late gate, the dedupe and the expiry of its state share this one operator and its one watermark: nothing that passes the
+gate can be dropped further on, and no identity that has expired can be counted twice.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from pyflink.common import Row, Types
+from pyflink.datastream import KeyedProcessFunction, OutputTag, RuntimeContext
+from pyflink.datastream.state import MapStateDescriptor
+
+from udfs.identities import CountedIdentities, joined, split
+from udfs.packing import Part, bucket_of, unpack
+
+_BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
+
+PACKED = Types.ROW_NAMED(["bucket", "packed"], [Types.INT(), _BYTES])
+"""The clicks of one bucket in one batch (`udfs.packing`)."""
+
+COUNTS = Types.ROW_NAMED(
+    ["start", "clicks", "raw", "counted", "duplicate", "late"],
+    [Types.LONG(), Types.MAP(Types.STRING(), Types.LONG()), Types.LONG(), Types.LONG(), Types.LONG(), Types.LONG()],
+)
+"""What became of some clicks of one window: the counted ones per ad, and the ledger's terms."""
+
+LATE = OutputTag(
+    "late",
+    Types.ROW_NAMED(
+        ["key", "value", "partition", "offset", "timestamp"],
+        [_BYTES, _BYTES, Types.INT(), Types.LONG(), Types.LONG()],
+    ),
+)
+"""A late click's own bytes and its origin."""
+
+_SLICES_OF_A_WINDOW = 2**32
+
+
+@dataclass(frozen=True)
+class DedupeRules:
+    """Window and dedupe horizon (a whole number of windows) in milliseconds, and the number of buckets."""
+
+    window: int
+    horizon: int
+    buckets: int
+
+
+class _Bucket:
+    """What is held in memory of one bucket: its identities, and how many slices of each window are in state."""
+
+    def __init__(self, horizon: int) -> None:
+        self.identities = CountedIdentities(horizon)
+        self.slices: dict[int, int] = {}
+
+
+class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
+    """Keyed by bucket; takes rows `PACKED`, emits rows `COUNTS`, and late clicks to the side output `LATE`.
+
+    State: for each window the identities counted in it, as slices of 16-byte identities, one for each batch that
+    counted any (map: window start / window * 2^32 + slice -> bytes). The sets in memory are a cache of them, rebuilt
+    when a bucket is first touched after a restore. An event-time timer clears a window's identities when the watermark
+    closes the last window in which they could make a click a duplicate.
+    """
+
+    def __init__(self, rules: DedupeRules) -> None:
+        self._rules = rules
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Connect to the state."""
+        self._state = runtime_context.get_map_state(MapStateDescriptor("counted-identities", Types.LONG(), _BYTES))
+        self._buckets: dict[int, _Bucket] = {}
+
+    def process_element(self, value: Row, ctx: KeyedProcessFunction.Context) -> Iterator[object]:
+        """Decide the clicks of a packed bucket against the watermark."""
+        bucket = self._bucket(ctx.get_current_key())
+        timers = ctx.timer_service()
+        for part in unpack(value[1]):
+            if part.window_start + self._rules.window - 1 <= timers.current_watermark():
+                yield from _late(part)
+            else:
+                if part.window_start not in bucket.slices:
+                    timers.register_event_time_timer(self._expiry(part.window_start))
+                yield self._count(part, bucket)
+
+    def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterable[object]:
+        """Clear a window's identities, in memory and in state."""
+        window_start = timestamp + 1 - self._rules.window - self._rules.horizon
+        bucket = self._bucket(ctx.get_current_key())
+        bucket.identities.forget(window_start)
+        for number in range(bucket.slices.pop(window_start, 0)):
+            self._state.remove(self._slice_key(window_start, number))
+        return ()
+
+    def _count(self, part: Part, bucket: _Bucket) -> Row:
+        ad_of_first = dict(zip(reversed(part.identities), reversed(part.ad_ids), strict=True))
+        new = bucket.identities.count(part.window_start, ad_of_first)
+        number = bucket.slices.setdefault(part.window_start, 0)
+        if new:
+            self._state.put(self._slice_key(part.window_start, number), joined(new))
+            bucket.slices[part.window_start] = number + 1
+        clicks = Counter(map(ad_of_first.__getitem__, new))
+        raw = len(part.ad_ids)
+        return Row(part.window_start, dict(clicks), raw, clicks.total(), raw - len(new), 0)
+
+    def _bucket(self, key: int) -> _Bucket:
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = self._restored(key)
+        return bucket
+
+    def _restored(self, key: int) -> _Bucket:
+        bucket = _Bucket(self._rules.horizon)
+        for slice_key, slice_ in self._state.items():
+            window_start = slice_key // _SLICES_OF_A_WINDOW * self._rules.window
+            if bucket_of(slice_[:4], self._rules.buckets) != key:
+                raise RuntimeError("buckets: state made with another number of buckets cannot be restored")
+            bucket.identities.restore(window_start, split(slice_))
+            bucket.slices[window_start] = max(bucket.slices.get(window_start, 0), slice_key % _SLICES_OF_A_WINDOW + 1)
+        return bucket
+
+    def _slice_key(self, window_start: int, number: int) -> int:
+        return window_start // self._rules.window * _SLICES_OF_A_WINDOW + number
+
+    def _expiry(self, window_start: int) -> int:
+        return window_start + self._rules.horizon + self._rules.window - 1
+
+
+def _late(part: Part) -> Iterator[object]:
+    if part.origins is None:
+        raise RuntimeError("a click turned late whose bytes were not kept: its watermark ran ahead of its batch")
+    late = len(part.ad_ids)
+    yield Row(part.window_start, {}, late, 0, 0, late)
+    for origin in part.origins.iter_rows():
+        yield LATE, Row(*origin)

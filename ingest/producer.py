@@ -9,12 +9,15 @@ from typing import Any
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError
 
+from ingest.record_batches import abandon, send_batch
+
 MAX_LINE_BYTES = 32 * 1024 * 1024
 RECORD_OVERHEAD = 1024  # more than Kafka adds to a value
-BATCH_BYTES = 256 * 1024
-IN_FLIGHT = 20_000  # records sent and not yet known to have arrived
+GROUP_LINES = 8_000
+GROUP_BYTES = 512 * 1024  # half of what a broker takes as a batch by default
+BYTES_ON_WAY = 16 * 1024 * 1024
+GRACE = 10.0  # seconds: the producer's own timeout, with its better message, comes first
 READ_BYTES = 1024 * 1024
-PROGRESS_LINES = 10_000
 
 
 class ProduceError(Exception):
@@ -52,15 +55,19 @@ def send_lines(
     """
     producer = _connect(connection, timeout)
     try:
-        targets = partitions or _partitions(producer, topic, timeout)
-        lines = _paced(read_lines(path), rate) if rate else read_lines(path)
-        return _send(producer, topic, lines, targets, on_progress or (lambda _: None), timeout)
+        sending = _Sending(producer, topic, _partitions(producer, topic, partitions, timeout), timeout)
+        for group in _groups(path, rate):
+            sending.send(group)
+            if on_progress:
+                on_progress(sending.lines)
+        sending.confirm(0)
+        return sending.lines
     except KafkaError as error:
         raise ProduceError(
             f"Sending {path} to {topic} failed ({error}): see the broker's log, then try again."
         ) from error
     finally:
-        producer.close(timeout=5)
+        abandon(producer)
 
 
 def _connect(connection: dict[str, Any], timeout: float) -> KafkaProducer:
@@ -69,14 +76,14 @@ def _connect(connection: dict[str, Any], timeout: float) -> KafkaProducer:
         return KafkaProducer(
             acks="all",
             enable_idempotence=True,
-            batch_size=BATCH_BYTES,
-            linger_ms=20,
             max_request_size=MAX_LINE_BYTES + RECORD_OVERHEAD,
             bootstrap_timeout_ms=timeout * 1000,
             max_block_ms=timeout * 1000,
             delivery_timeout_ms=timeout * 1000,
             request_timeout_ms=min(timeout, 30) * 900,
+            reconnect_backoff_max_ms=1000,
             metrics_enabled=False,
+            allow_auto_create_topics=False,
             **connection,
         )
     except KafkaError as error:
@@ -84,43 +91,75 @@ def _connect(connection: dict[str, Any], timeout: float) -> KafkaProducer:
         raise ProduceError(f"No Kafka broker answers at {servers}: start it, or check the address.") from error
 
 
-def _partitions(producer: KafkaProducer, topic: str, timeout: float) -> list[int]:
-    """The topic's partitions in order."""
+def _partitions(producer: KafkaProducer, topic: str, wanted: Sequence[int] | None, timeout: float) -> list[int]:
+    """The partitions to send to, in order."""
     try:
-        return sorted(producer.partitions_for(topic))
+        present = producer.partitions_for(topic)
     except KafkaTimeoutError as error:
         raise ProduceError(f"Topic {topic} was not found in {timeout:g} s: create it, or check its name.") from error
+    if missing := set(wanted or ()) - present:
+        raise ProduceError(f"Topic {topic} has no partition {min(missing)}: it has {len(present)}, counted from 0.")
+    return sorted(wanted or present)
 
 
-def _paced(lines: Iterable[bytes], rate: float) -> Iterator[bytes]:
-    """The lines, at most `rate` of them a second on average."""
-    start = time.monotonic()
-    for number, line in enumerate(lines):
-        ahead = start + number / rate - time.monotonic()
-        if ahead > 0.001:
-            time.sleep(ahead)
-        yield line
+def _groups(path: Path, rate: float | None) -> Iterator[list[bytes]]:
+    """The file's lines in groups to be sent at once: large ones, or some twenty a second at a given rate."""
+    if rate is None:
+        return _grouped(read_lines(path), GROUP_LINES)
+    return _paced(_grouped(read_lines(path), max(1, min(GROUP_LINES, int(rate / 20)))), rate)
 
 
-def _send(
-    producer: KafkaProducer,
-    topic: str,
-    lines: Iterable[bytes],
-    targets: Sequence[int],
-    on_progress: Callable[[int], None],
-    timeout: float,
-) -> int:
-    """Send every line and wait until all have arrived; a failed one raises its KafkaError."""
-    unconfirmed: deque[Any] = deque()
-    sent = 0
-    for sent, line in enumerate(lines, start=1):
-        unconfirmed.append(producer.send(topic, line, partition=targets[(sent - 1) % len(targets)]))
-        if len(unconfirmed) >= IN_FLIGHT:
-            unconfirmed.popleft().get(timeout)
-        if sent % PROGRESS_LINES == 0:
-            on_progress(sent)
-    producer.flush(timeout)
-    for future in unconfirmed:
-        future.get(timeout)
-    on_progress(sent)
-    return sent
+def _grouped(lines: Iterable[bytes], most: int) -> Iterator[list[bytes]]:
+    """The lines in groups of `most` lines, or GROUP_BYTES, or one longer line."""
+    group: list[bytes] = []
+    size = 0
+    for line in lines:
+        if group and (len(group) == most or size + len(line) > GROUP_BYTES):
+            yield group
+            group, size = [], 0
+        group.append(line)
+        size += len(line)
+    if group:
+        yield group
+
+
+def _paced(groups: Iterable[list[bytes]], rate: float) -> Iterator[list[bytes]]:
+    """The groups, at most `rate` lines a second on average."""
+    start, lines = time.monotonic(), 0
+    for group in groups:
+        time.sleep(max(start + lines / rate - time.monotonic(), 0))
+        yield group
+        lines += len(group)
+
+
+class _Sending:
+    """What is on its way: a bounded number of bytes, every batch's acknowledgement waited for."""
+
+    def __init__(self, producer: KafkaProducer, topic: str, partitions: Sequence[int], timeout: float) -> None:
+        self.producer = producer
+        self.topic = topic
+        self.partitions = partitions
+        self.timeout = timeout
+        self.lines = 0
+        self.bytes_on_way = 0
+        self.unconfirmed: deque[tuple[Any, int]] = deque()  # (future, bytes)
+
+    def send(self, group: Sequence[bytes]) -> None:
+        """Deal the lines out to the partitions, going on where the last group ended."""
+        width = len(self.partitions)
+        for place in range(min(width, len(group))):
+            share = group[place::width]
+            partition = self.partitions[(self.lines + place) % width]
+            future = send_batch(self.producer, self.topic, partition, share, int(time.time() * 1000))
+            size = sum(map(len, share))
+            self.unconfirmed.append((future, size))
+            self.bytes_on_way += size
+        self.lines += len(group)
+        self.confirm(BYTES_ON_WAY)
+
+    def confirm(self, allowed: int) -> None:
+        """Wait until fewer bytes than `allowed`, or none, are on their way; raise a failed batch's KafkaError."""
+        while self.unconfirmed and self.bytes_on_way >= allowed:
+            future, size = self.unconfirmed.popleft()
+            future.get(self.timeout + GRACE)
+            self.bytes_on_way -= size

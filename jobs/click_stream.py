@@ -24,6 +24,7 @@ BATCHES = Types.ROW_NAMED(
 )
 """A bucket of packed clicks, or an invalid record with its reason."""
 
+_RECORD = ("key", "value", "partition", "offset")
 STREAM_VERSION = 0
 """A stream's count is outranked by every reconciliation."""
 
@@ -61,7 +62,7 @@ def pack(env: StreamTableEnvironment, clicks: Table, settings: Settings) -> Data
     packing = Packing(milliseconds(settings.window), milliseconds(settings.max_clock_skew), settings.buckets)
     env.create_temporary_function("pack", pack_clicks(packing))
     batches = env.sql_query(f"""
-        SELECT p.bucket, p.packed, p.reason, p.`timestamp`, {", ".join(_if_invalid(name) for name in ("key", "value", "partition", "offset"))}
+        SELECT p.bucket, p.packed, p.reason, p.`timestamp`, {", ".join(map(_if_invalid, _RECORD))}
         FROM (
           SELECT pack(`key`, `value`, `partition`, `offset`, CAST(`timestamp` AS TIMESTAMP(3)),
                       CAST(CURRENT_WATERMARK(event_time) AS TIMESTAMP(3))) AS p, `key`, `value`, `partition`, `offset`

@@ -12,8 +12,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from ruamel.yaml import YAML
 
 ENVIRONMENT_PREFIX = "CLICKPROOF_"
 LOCAL_PREFIX = "CLICKPROOF_LOCAL_"
@@ -125,7 +125,7 @@ def _from_file(environment: Mapping[str, str]) -> dict[str, Any]:
     path = Path(folder or "") / "config.yaml"
     if not folder or not path.is_file():
         return {}
-    section = (yaml.safe_load(path.read_text()) or {}).get("clickproof") or {}
+    section = (YAML(typ="safe", pure=True).load(path) or {}).get("clickproof") or {}
     return {_setting_name(key): value for key, value in section.items()}
 
 

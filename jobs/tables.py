@@ -24,8 +24,8 @@ _LOGIN_MODULES = {
 def event_time(max_clock_skew: timedelta) -> str:
     """Return the SQL expression of a record's event time: a heartbeat's own time, or the `click_timestamp`.
 
-    A time that is no number, absurd, or later than `max_clock_skew` allows is NULL, and moves no watermark. TRY_CAST and
-    TO_TIMESTAMP_LTZ give NULL for what they cannot hold, so that no value can stop the job.
+    A time that is no number, absurd, or later than `max_clock_skew` allows is NULL, and moves no watermark. TRY_CAST
+    and TO_TIMESTAMP_LTZ give NULL for what they cannot hold, so that no value can stop the job.
     """
     latest = f"`timestamp` + {interval(max_clock_skew)}"
     return f"CASE WHEN {is_heartbeat()} THEN `timestamp` WHEN {_CLICK_TIME} <= {latest} THEN {_CLICK_TIME} END"
@@ -132,7 +132,7 @@ def _connection(settings: Settings) -> dict[str, str]:
         "sasl.mechanism": settings.sasl_mechanism,
         "sasl.jaas.config": _login(settings) if settings.sasl_mechanism else None,
         "ssl.truststore.type": "PEM" if settings.ssl_ca_file else None,
-        "ssl.truststore.location": settings.ssl_ca_file and str(settings.ssl_ca_file),
+        "ssl.truststore.location": str(settings.ssl_ca_file) if settings.ssl_ca_file else None,
     }
     kafka = {f"properties.{name}": value for name, value in properties.items() if value is not None}
     return {"connector": "kafka"} | kafka
@@ -140,11 +140,13 @@ def _connection(settings: Settings) -> dict[str, str]:
 
 def _login(settings: Settings) -> str:
     module = _LOGIN_MODULES[settings.sasl_mechanism or "PLAIN"]
-    quoted = [
-        text.replace("\\", "\\\\").replace('"', '\\"')
-        for text in (settings.sasl_username or "", sasl_password(settings))
-    ]
-    return f'{module} required username="{quoted[0]}" password="{quoted[1]}";'
+    username, password = _quoted(settings.sasl_username or ""), _quoted(sasl_password(settings))
+    return f"{module} required username={username} password={password};"
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _with(options: dict[str, str]) -> str:

@@ -1,7 +1,7 @@
 """A column of raw Kafka values, judged and identified without a loop over the clicks.
 
 Clicks of the plain shape, which is what producers send, are recognised by one regular expression and read as columns.
-Whatever else arrives, however odd, is judged one by one by `udfs.clicks.judge`: both give the same verdict on any value.
+Whatever else arrives, however odd, is judged one by one by `udfs.clicks.judge`: both give one verdict on any value.
 """
 
 import polars as pl
@@ -13,7 +13,7 @@ from udfs.plain_json import KNOWN_FIELDS, KNOWN_KEY, PLAIN_OBJECT, TEXT_FIELDS
 JUDGED = {"row": pl.UInt32, "click_timestamp": pl.Int64, "ad_id": pl.String, "identity": pl.Binary, "reason": pl.String}
 """A verdict: the row it is about, and either the click or the reason why it is none."""
 
-_FIELDS = pl.Struct({name: pl.String for name in TEXT_FIELDS} | {"click_timestamp": pl.Int64})
+_FIELDS = pl.Struct(dict.fromkeys(TEXT_FIELDS, pl.String) | {"click_timestamp": pl.Int64})
 _ID_HEX = 32  # 16 bytes of the digest
 
 

@@ -1,7 +1,7 @@
 """The operator that decides each click: late, duplicate or counted.
 
-The late gate, the dedupe and the expiry of its state share this one operator and its one watermark: nothing that passes the
-gate can be dropped further on, and no identity that has expired can be counted twice.
+The late gate, the dedupe and the expiry of its state share this one operator and its one watermark: nothing that passes
+the gate can be dropped further on, and no identity that has expired can be counted twice.
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Which identities a bucket has counted: the exact rule of a duplicate.
 
-A click is a duplicate when its identity was already counted in a window that starts within `horizon` of its own. The rule
-compares windows, not the clock, so it gives the same answer however far the watermark has come.
+A click is a duplicate when its identity was already counted in a window that starts within `horizon` of its own. The
+rule compares windows, not the clock, so it gives the same answer however far the watermark has come.
 """
 
 from collections.abc import Iterable, Iterator

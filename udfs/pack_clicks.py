@@ -27,7 +27,7 @@ def pack_clicks(packing: Packing) -> UserDefinedScalarFunctionWrapper:
     def pack_batch(*columns: pd.Series) -> pd.DataFrame:
         records = pl.DataFrame(
             [_column(name, column) for (name, _), column in zip(RECORD.items(), columns, strict=True)]
-        ).cast(dict(RECORD))
+        ).cast(RECORD)
         packed = pack(records, packing).with_columns(records["timestamp"])
         return pd.DataFrame({name: packed[name].to_list() for name in packed.columns})
 

@@ -1,7 +1,7 @@
 """Clicks packed by bucket: what one operator hands to the next, as bytes.
 
-A bucket is part of the identity, so equal clicks meet in one bucket and the load is even however hot an ad is. The bytes
-are an Arrow IPC stream: columns, typed, never a pickle.
+A bucket is part of the identity, so equal clicks meet in one bucket and the load is even however hot an ad is. The
+bytes are an Arrow IPC stream: columns, typed, never a pickle.
 """
 
 import io

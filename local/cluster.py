@@ -17,6 +17,12 @@ FLINK_CONF = PROJECT / "flink-conf"
 CONNECTOR_JARS = PROJECT / "build" / "jars" / "flink"
 START_TIMEOUT = 90.0
 
+HOME_VARIABLE = "CLICKPROOF_HOME"
+KAFKA_PORT_VARIABLE = "CLICKPROOF_KAFKA_PORT"
+REST_PORT_VARIABLE = "CLICKPROOF_REST_PORT"
+# The first would come before the packages a job is submitted with; a job would take the others for its settings.
+NOT_FOR_JOBS = frozenset({"PYTHONPATH", HOME_VARIABLE, KAFKA_PORT_VARIABLE, REST_PORT_VARIABLE})
+
 
 class Cluster(JobClient):
     """A JobManager and one TaskManager whose configuration, state, logs and temporary files live under `home`."""
@@ -54,14 +60,15 @@ class Cluster(JobClient):
             lambda: bool(self.taskmanager_ids() - known), "Starting the TaskManager", START_TIMEOUT, self.taskmanager
         )
 
-    def submit(self, job: Path, arguments: list[str], python_files: Path) -> str:
-        """Submit a PyFlink program, detached; return the job's id.
+    def submit(self, job: Path, arguments: list[str], python_files: Path, resume_from: str | None = None) -> str:
+        """Submit a PyFlink program, detached; return the job's id. `resume_from`: URI of a savepoint or checkpoint.
 
         `python_files`: the zip of the packages it imports. Paths in `arguments` are absolute, as everything runs in
         `home`. Raises LocalError with the program's own last words.
         """
         program = ["-pyfs", str(python_files.absolute()), "-py", str(job.absolute()), *arguments]
-        command = [self._script("flink"), "run", "-d", *program]
+        resume = ["-s", resume_from] if resume_from else []
+        command = [self._script("flink"), "run", "-d", *resume, *program]
         return run_job(command, self.environment(), self.home, self._directory("logs") / f"submit-{job.stem}.log")
 
     def stop(self) -> None:
@@ -69,13 +76,16 @@ class Cluster(JobClient):
         self.taskmanager.stop()
         self.jobmanager.stop()
 
-    def environment(self) -> dict[str, str]:
-        """The environment of every Flink command of this cluster.
+    def latest_checkpoint(self, job_id: str) -> str | None:
+        """The URI of the last completed checkpoint the job left, if any."""
+        complete = (self._directory("checkpoints") / job_id).glob("chk-*/_metadata")
+        latest = max(complete, key=lambda metadata: int(metadata.parent.name.removeprefix("chk-")), default=None)
+        return latest.parent.as_uri() if latest else None
 
-        Without PYTHONPATH, which would come before the packages a job is submitted with.
-        """
+    def environment(self) -> dict[str, str]:
+        """The environment of every Flink command of this cluster."""
         return {
-            **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+            **{name: value for name, value in os.environ.items() if name not in NOT_FOR_JOBS},
             "JAVA_HOME": str(require_java()),
             "JVM_ARGS": f"-Djava.io.tmpdir={self._directory('tmp')} -XX:-UsePerfData",
             "TMPDIR": str(self._directory("tmp")),

@@ -16,6 +16,7 @@ from local.processes import LocalError, await_until
 
 FINAL_STATES = frozenset({"FINISHED", "FAILED", "CANCELED"})
 POLL_SECONDS = 0.5
+START_TIMEOUT = 120.0
 STOP_TIMEOUT = 120.0
 
 
@@ -53,6 +54,14 @@ class JobClient:
     def job_status(self, job_id: str) -> str:
         """Flink's status of the job."""
         return str(self._call(f"/jobs/{job_id}")["state"])
+
+    def await_running(self, job_id: str) -> None:
+        """Return when every task of the job runs. Raises LocalError, with the root cause, when that does not happen."""
+        deadline = time.monotonic() + START_TIMEOUT
+        while not self._all_tasks_run(job_id):
+            if self.job_status(job_id) in FINAL_STATES or time.monotonic() > deadline:
+                raise LocalError(f"Job {job_id} does not run{self._cause(job_id)}.")
+            time.sleep(POLL_SECONDS)
 
     def job_exceptions(self, job_id: str) -> list[str]:
         """The stack traces that failed or restarted the job, latest first."""
@@ -103,6 +112,10 @@ class JobClient:
 
     def _await_end(self, job_id: str) -> None:
         await_until(lambda: self.job_status(job_id) in FINAL_STATES, f"Stopping job {job_id}", STOP_TIMEOUT)
+
+    def _all_tasks_run(self, job_id: str) -> bool:
+        job = self._call(f"/jobs/{job_id}")
+        return job["state"] == "RUNNING" and all(vertex["status"] == "RUNNING" for vertex in job["vertices"])
 
     def _completed(self, operation: str) -> bool:
         return bool(self._call(operation)["status"]["id"] == "COMPLETED")

@@ -1,0 +1,60 @@
+"""The console script `clickproof`."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from local.processes import LocalError
+from local.stack import Component, default_stack
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Counts ad clicks exactly, and proves it.")
+console = Console()
+errors = Console(stderr=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def main() -> None:
+    """Run the command; an error the user can mend is one sentence on stderr, and exit code 1."""
+    try:
+        app()
+    except LocalError as error:
+        errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        raise SystemExit(1) from None
+
+
+@app.command()
+def up() -> None:
+    """Start broker, Flink cluster and streaming job, and wait until all is healthy."""
+    stack = default_stack()
+    with errors.status("Looking at what runs") as spinner:
+        stack.up(on_step=spinner.update)
+    console.print(_table(stack.status()))
+
+
+@app.command()
+def down() -> None:
+    """Stop everything and remove the local system's data."""
+    with errors.status("Stopping"):
+        default_stack().down()
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """Show what runs, and where."""
+    rows = default_stack().status()
+    if as_json:
+        typer.echo(json.dumps([asdict(row) for row in rows], indent=2))
+    else:
+        console.print(_table(rows))
+
+
+def _table(rows: list[Component]) -> Table:
+    table = Table("component", "state", "address", "pid")
+    for row in rows:
+        table.add_row(row.component, row.state, row.address or "", str(row.pid or ""))
+    return table

@@ -20,7 +20,7 @@ from kafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from udfs.heartbeats import HEARTBEAT_KEY
 
-TIMEOUT = 10.0  # seconds an answer of the broker may take
+TIMEOUT_MS = 6_000  # of the broker's answers; kafka-python takes whole milliseconds only
 log = logging.getLogger("clickproof.heartbeat")
 
 
@@ -78,7 +78,7 @@ class KafkaTopic:
     def __init__(self, name: str, connection: dict[str, Any]) -> None:
         """`connection`: kafka-python's `bootstrap_servers` and security options."""
         self.name = name
-        timeouts = {"request_timeout_ms": TIMEOUT * 1000, "bootstrap_timeout_ms": TIMEOUT * 1000}
+        timeouts = {"request_timeout_ms": TIMEOUT_MS, "bootstrap_timeout_ms": TIMEOUT_MS}
         self.options = connection | timeouts | {"reconnect_backoff_max_ms": 1000, "allow_auto_create_topics": False}
         self.consumer: KafkaConsumer = None
         self.producer: KafkaProducer = None
@@ -97,12 +97,12 @@ class KafkaTopic:
         self.producer = self.producer or self._connect()
         beat = {"key": HEARTBEAT_KEY, "value": None, "timestamp_ms": timestamp}
         for future in [self.producer.send(self.name, partition=partition, **beat) for partition in partitions]:
-            future.get(TIMEOUT)
+            future.get(TIMEOUT_MS / 1000)
 
     def _connect(self) -> KafkaProducer:
         """A producer without idempotence: a heartbeat may well arrive twice."""
-        deadline = {"delivery_timeout_ms": TIMEOUT * 1000, "max_block_ms": TIMEOUT * 1000}
-        options = self.options | deadline | {"request_timeout_ms": TIMEOUT * 500}
+        deadline = {"delivery_timeout_ms": TIMEOUT_MS, "max_block_ms": TIMEOUT_MS}
+        options = self.options | deadline | {"request_timeout_ms": TIMEOUT_MS // 2}
         return KafkaProducer(acks="all", enable_idempotence=False, **options)
 
 

@@ -72,15 +72,16 @@ def send_lines(
 
 def _connect(connection: dict[str, Any], timeout: float) -> KafkaProducer:
     """An idempotent producer, which keeps the order in each partition through retries."""
+    milliseconds = int(timeout * 1000)
     try:
         return KafkaProducer(
             acks="all",
             enable_idempotence=True,
             max_request_size=MAX_LINE_BYTES + RECORD_OVERHEAD,
-            bootstrap_timeout_ms=timeout * 1000,
-            max_block_ms=timeout * 1000,
-            delivery_timeout_ms=timeout * 1000,
-            request_timeout_ms=min(timeout, 30) * 900,
+            bootstrap_timeout_ms=milliseconds,
+            max_block_ms=milliseconds,
+            delivery_timeout_ms=milliseconds,
+            request_timeout_ms=min(milliseconds * 9 // 10, 30_000),
             reconnect_backoff_max_ms=1000,
             metrics_enabled=False,
             allow_auto_create_topics=False,

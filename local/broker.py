@@ -10,7 +10,8 @@ from pathlib import Path
 
 from kafka import KafkaAdminClient
 
-from local.processes import LOOPBACK, Daemon, LocalError, await_until, free_port, port_in_use, require_java
+from local.java import require_java
+from local.processes import LOOPBACK, Daemon, LocalError, await_until, free_port, port_in_use
 
 KAFKA_JARS = Path(__file__).resolve().parent.parent / "build" / "jars" / "kafka"
 # One record of the Flink job can be larger than Kafka's 1 MB default: producers use the same limit.
@@ -102,6 +103,11 @@ class Broker:
             if present:
                 admin.delete_topics(list(present))
             await_until(lambda: not present & set(admin.list_topics()), "Deleting topics", 30)
+
+    def partitions(self, topic: str) -> int:
+        """The topic's number of partitions."""
+        with self._admin() as admin:
+            return len(admin.describe_topics([topic])[0]["partitions"])
 
     def _admin(self) -> KafkaAdminClient:
         return KafkaAdminClient(bootstrap_servers=self.bootstrap_servers)

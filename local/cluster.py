@@ -9,8 +9,9 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
+from local.java import require_java
 from local.job_client import JobClient
-from local.processes import LOOPBACK, Daemon, LocalError, await_until, free_port, port_in_use, require_java
+from local.processes import LOOPBACK, Daemon, LocalError, await_until, free_port, port_in_use
 from local.submission import PROJECT, run_job
 
 FLINK_CONF = PROJECT / "flink-conf"

@@ -1,20 +1,19 @@
 """Processes of the local stack: started detached, watched while they start, stopped with all their children."""
 
 import os
-import re
-import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 import psutil
 
-OLDEST_JAVA = 17
 LOOPBACK = "127.0.0.1"
 
 
@@ -48,16 +47,16 @@ class Daemon:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        created = psutil.Process(process.pid).create_time()
-        self.pid_file.write_text(f"{process.pid} {created}\n", encoding="ascii")
+        started = _started(psutil.Process(process.pid))
+        self.pid_file.write_text(f"{process.pid} {started}\n", encoding="ascii")
 
     @property
     def pid(self) -> int | None:
         """The process id while the process runs, else None."""
-        pid, created = self._recorded()
+        pid, started = self._recorded()
         try:
             process = psutil.Process(pid)
-            runs = process.create_time() == created and process.status() != psutil.STATUS_ZOMBIE
+            runs = _started(process) == started and process.status() != psutil.STATUS_ZOMBIE
         except (psutil.NoSuchProcess, ValueError):
             return None
         return pid if runs else None
@@ -83,16 +82,23 @@ class Daemon:
 
     def _recorded(self) -> tuple[int, float]:
         try:
-            pid, created = self.pid_file.read_text(encoding="ascii").split()
+            pid, started = self.pid_file.read_text(encoding="ascii").split()
         except (FileNotFoundError, ValueError):
             return -1, 0.0
-        return int(pid), float(created)
+        return int(pid), float(started)
 
     def _session(self) -> list[psutil.Process]:
-        """The living processes of the session, unless its number has gone to a stranger."""
-        leader, created = self._recorded()
+        """The living processes of the session; none when its number, the leader's pid, has gone to a stranger."""
+        leader, started = self._recorded()
         members = [process for process in psutil.process_iter() if _session_of(process) == leader]
-        return [process for process in members if _started_since(process, created)]
+        if any(process.pid == leader and _started(process) != started for process in members):
+            return []
+        return [process for process in members if _lives(process)]
+
+
+def _started(process: psutil.Process) -> float:
+    """When the process was started, in seconds since the system was: the time of day may be set anew meanwhile."""
+    return round(process.create_time() - psutil.boot_time(), 2)
 
 
 def _session_of(process: psutil.Process) -> int | None:
@@ -101,9 +107,9 @@ def _session_of(process: psutil.Process) -> int | None:
     return None
 
 
-def _started_since(process: psutil.Process, moment: float) -> bool:
+def _lives(process: psutil.Process) -> bool:
     with suppress(psutil.NoSuchProcess):
-        return process.create_time() >= moment and process.status() != psutil.STATUS_ZOMBIE
+        return process.status() != psutil.STATUS_ZOMBIE
     return False
 
 
@@ -129,6 +135,24 @@ def await_until(condition: Callable[[], bool], what: str, timeout: float, proces
         time.sleep(0.2)
 
 
+@contextmanager
+def exit_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM unwind the stack of calls, as SIGINT does; only the main thread may say so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, _exit)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _exit(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)
+    raise SystemExit(128 + number)
+
+
 def free_port() -> int:
     """A TCP port on the loopback interface that nothing listens on."""
     with socket.socket() as probe:
@@ -145,34 +169,3 @@ def port_in_use(port: int) -> bool:
         except OSError:
             return True
         return False
-
-
-def require_java() -> Path:
-    """The home of the first Java 17 or newer among JAVA_HOME and PATH.
-
-    Raises LocalError, naming what was found instead.
-    """
-    homes = [Path(home) for home in (os.environ.get("JAVA_HOME"), _java_home_on_path()) if home]
-    versions = {home: _java_version(home) for home in homes}
-    for home, version in versions.items():
-        if version is not None and version >= OLDEST_JAVA:
-            return home
-    found = [f"Java {version} in {home}" if version else f"no Java in {home}" for home, version in versions.items()]
-    raise LocalError(
-        f"Install Java {OLDEST_JAVA} or newer and put it on PATH or in JAVA_HOME: found {', '.join(found) or 'none'}."
-    )
-
-
-def _java_home_on_path() -> str | None:
-    java = shutil.which("java")
-    return str(Path(java).resolve().parent.parent) if java else None
-
-
-def _java_version(home: Path) -> int | None:
-    """The major version, from `java -version`: 17 of "17.0.15", 8 of "1.8.0_402"."""
-    try:
-        answer = subprocess.run([home / "bin" / "java", "-version"], capture_output=True, text=True, timeout=60)
-    except OSError:
-        return None
-    version = re.search(r'version "(?:1\.)?(\d+)', answer.stderr)
-    return int(version.group(1)) if version else None

@@ -3,21 +3,19 @@
 import json
 import os
 import shutil
-import signal
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from local.broker import Broker
 from local.cluster import HOME_VARIABLE, KAFKA_PORT_VARIABLE, REST_PORT_VARIABLE, Cluster
+from local.java import require_java
 from local.job_client import FINAL_STATES
-from local.processes import Daemon, LocalError, free_port
+from local.processes import Daemon, LocalError, exit_on_sigterm, free_port, port_in_use
 from local.submission import PROJECT, package_jobs
 
 JOB = PROJECT / "jobs" / "click_stream.py"
@@ -55,6 +53,7 @@ class Stack:
 
     def start(self, on_step: Callable[[str], None] = lambda step: None) -> None:
         """Start the broker and the cluster alone, where they do not run yet; return when both are healthy."""
+        self._check_machine()
         self._claim_home()
         on_step("Starting Kafka")
         self.broker.start()
@@ -108,6 +107,14 @@ class Stack:
         draft.write_text(json.dumps({**self._ports, "job_id": job_id}), encoding="ascii")
         draft.replace(self._state_file)
 
+    def _check_machine(self) -> None:
+        """Refuse what could not work before anything is started."""
+        require_java()
+        if not self.broker.alive():
+            _require_port(self.broker.port, KAFKA_PORT_VARIABLE)
+        if not self.cluster.jobmanager.alive():
+            _require_port(self.cluster.rest_port, REST_PORT_VARIABLE)
+
     def _claim_home(self) -> None:
         """Make the home a stack's own: `down` removes no directory that was not claimed, and empty, before."""
         state = self._state()
@@ -154,7 +161,7 @@ def temporary_stack(slots: int = 4) -> Iterator[Stack]:
     """Broker and cluster on free ports in a temporary home; gone on exit, be it by an exception, SIGINT or SIGTERM."""
     home = Path(tempfile.mkdtemp(prefix="clickproof-"))
     stack = Stack(home, free_port(), free_port(), slots)
-    with _exit_on_sigterm():
+    with exit_on_sigterm():
         try:
             stack.start()
             yield stack
@@ -162,27 +169,14 @@ def temporary_stack(slots: int = 4) -> Iterator[Stack]:
             stack.down()
 
 
-@contextmanager
-def _exit_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM unwind the stack of calls, as SIGINT does; only the main thread may say so."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = signal.signal(signal.SIGTERM, _exit)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
-def _exit(number: int, frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_IGN)
-    raise SystemExit(128 + number)
-
-
 def _component(name: str, daemon: Daemon, address: str | None) -> Component:
     pid = daemon.pid
     return Component(name, "RUNNING" if pid else "DOWN", address if pid else None, pid)
+
+
+def _require_port(port: int, variable: str) -> None:
+    if port_in_use(port):
+        raise LocalError(f"Port {port} is in use by another program: stop it, or set {variable} to a free port.")
 
 
 def _port(variable: str, default: int) -> int:

@@ -32,13 +32,27 @@ def judge_batch(records: pl.DataFrame, max_clock_skew: int) -> pl.DataFrame:
 
 def _plain_clicks(records: pl.DataFrame, max_clock_skew: int) -> pl.DataFrame:
     """Return the verdicts on the plain, valid clicks: everything else is left out."""
-    text = pl.col("value").cast(pl.String, strict=False)
-    plain = records.with_row_index("row").select("row", "timestamp", text=text)
+    plain = records.with_row_index("row").select("row", "timestamp", text=_texts(records["value"]))
     plain = plain.filter(pl.col("text").str.contains(PLAIN_OBJECT), pl.col("text").str.len_bytes() <= MAX_VALUE_BYTES)
     clicks = plain.with_columns(pl.col("text").str.json_decode(_FIELDS)).unnest("text")
     keys = plain["text"].str.count_matches(KNOWN_KEY)
     clicks = clicks.filter(_valid(keys, max_clock_skew))
     return clicks.select("row", "click_timestamp", "ad_id", _identity(), pl.lit(None, pl.String).alias("reason"))
+
+
+def _texts(values: pl.Series) -> pl.Series:
+    """Decode a column; what is not UTF-8 becomes null."""
+    try:
+        return values.cast(pl.String)
+    except pl.exceptions.ComputeError:
+        return pl.Series([_text(value) for value in values], dtype=pl.String)
+
+
+def _text(value: bytes | None) -> str | None:
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _valid(keys: pl.Series, max_clock_skew: int) -> pl.Expr:

@@ -1,0 +1,95 @@
+import json
+
+import polars as pl
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tests.builders import MINUTE, NOON, a_click, raw
+from udfs.batches import judge_batch
+from udfs.clicks import Invalid, judge
+from udfs.plain_json import PLAIN_OBJECT
+
+SKEW = 5 * MINUTE
+
+any_text = st.text(st.characters(exclude_categories=["Cs"]))
+numbers = st.sampled_from(
+    b'1e3 1.0 true "1" -0 0 -1 01 1 NaN null 1E400 - 1.5e-3 9223372036854775807 9223372036854775808'.split()
+    + [b"9" * digits for digits in (18, 19, 400)]
+    + [str(NOON + late).encode() for late in (0, SKEW, SKEW + 1)]
+)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=True) | any_text,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(any_text, inner, max_size=3),
+    max_leaves=5,
+)
+names = st.sampled_from(["ad_id", "user_id", "ip", "click_timestamp", "click_id", "country", "referrer", "ad_id2", "c"])
+spaces = st.sampled_from([b"", b" ", b"\n\t", b"\r", b"\x0b", b"\xc2\xa0"])
+
+
+@st.composite
+def members(draw) -> bytes:
+    name = json.dumps(draw(names | any_text), ensure_ascii=draw(st.booleans())).encode()
+    value = draw(numbers | json_values.map(lambda value: json.dumps(value, ensure_ascii=False).encode()))
+    return name + draw(spaces) + b":" + draw(spaces) + value
+
+
+@st.composite
+def near_clicks(draw) -> bytes:
+    """Objects that are almost clicks: members added, repeated, reordered and overwritten."""
+    plain = [json.dumps({name: value})[1:-1].encode() for name, value in a_click(country="DE").items()]
+    parts = draw(st.permutations(plain + draw(st.lists(members(), max_size=3))))
+    return draw(spaces) + b"{" + b",".join(part + draw(spaces) for part in parts) + b"}" + draw(spaces)
+
+
+ODD_BYTES = [b"\\ud800", b"\x1e", b'"', b"\\", b"\xed\xa0\x80", b"\xef\xbb\xbf"]
+
+
+@st.composite
+def mutated(draw) -> bytes:
+    """A click with some of its bytes changed, cut or inserted."""
+    value = bytearray(draw(st.sampled_from([raw(), raw(click_id="ü"), raw(extra={"a": [1, "]"]}), raw(ad_id='"\\')])))
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, len(value)))
+        value[at : at + draw(st.integers(0, 3))] = draw(
+            st.binary(max_size=3)
+            | st.sampled_from([b"\\ud800", b"\x1e", b'"', b"\\", b"\xed\xa0\x80", b"\xef\xbb\xbf"])
+        )
+    return bytes(value)
+
+
+values = near_clicks() | mutated() | st.binary(max_size=40) | json_values.map(lambda value: json.dumps(value).encode())
+
+
+def one_by_one(value: bytes | None) -> tuple[object, ...]:
+    try:
+        click = judge(value, NOON + SKEW)
+    except Invalid as invalid:
+        return None, None, None, invalid.reason
+    return click.click_timestamp, click.ad_id, click.identity(), None
+
+
+def as_a_batch(values: list[bytes | None]) -> list[tuple[object, ...]]:
+    records = pl.DataFrame({"value": pl.Series(values, dtype=pl.Binary), "timestamp": [NOON] * len(values)})
+    judged = judge_batch(records.cast({"timestamp": pl.Int64}), SKEW)
+    assert judged["row"].to_list() == list(range(len(values)))
+    return judged.drop("row").rows()
+
+
+@settings(max_examples=2_500, deadline=None)
+@given(st.lists(values, min_size=1, max_size=8))
+@example([raw(), None, b"", raw(ad_id="ü" * 256), raw(ad_id="ü" * 257), raw(extra={"ad_id": 5}), b" " * 70_000])
+@example([raw() + b" " * (65_536 - len(raw())), raw() + b" " * (65_537 - len(raw()))])
+@example([raw(), raw()[:-1] + b', "ad_id": "again"}', b"\xef\xbb\xbf" + raw()])
+def test_a_batch_is_judged_as_its_values_one_by_one(batch: list[bytes]):
+    assert as_a_batch(batch) == [one_by_one(value) for value in batch]
+
+
+def test_an_empty_batch_has_no_verdicts():
+    assert as_a_batch([]) == []
+
+
+def test_what_producers_send_is_read_as_columns():
+    usual = [raw(), raw(country="DE", click_id="c-1"), json.dumps(a_click(), separators=(",", ":")).encode()]
+    extras = [raw(referrer="https://x.org/?q=1", price=1.25, bid=-3, mobile=True, campaign=None, ad_idx="not ad_id")]
+    plain = pl.Series(usual + extras, dtype=pl.Binary).cast(pl.String).str.contains(PLAIN_OBJECT)
+    assert plain.all()

@@ -1,0 +1,72 @@
+from datetime import timedelta
+
+import pytest
+
+from jobs.settings import SettingsError, load, sasl_password
+
+
+def test_a_setting_is_taken_from_arguments_then_environment_then_file(tmp_path):
+    (tmp_path / "config.yaml").write_text(
+        "rest.port: 8081\nclickproof:\n  buckets: 8\n  parallelism: 3\n  out-of-orderness: 1 s\n"
+    )
+    environment = {"FLINK_CONF_DIR": str(tmp_path), "CLICKPROOF_PARALLELISM": "4", "CLICKPROOF_OUT_OF_ORDERNESS": "2 s"}
+    settings = load(["--out-of-orderness", "250 ms", "--bounded"], environment)
+    assert (settings.buckets, settings.parallelism) == (8, 4)
+    assert settings.out_of_orderness == timedelta(milliseconds=250)
+    assert settings.bounded
+
+
+def test_without_any_source_the_defaults_hold():
+    assert load([], {}).dedupe_horizon == timedelta(minutes=10)
+
+
+def test_the_local_stack_has_variables_of_its_own():
+    assert load([], {"CLICKPROOF_LOCAL_HOME": "/x"}) == load([], {})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["--dedupe-horizon", "30 s"], "dedupe_horizon"),
+        (["--dedupe-horizon", "90 s"], "dedupe_horizon"),
+        (["--transaction-timeout", "10 s"], "transaction_timeout"),
+        (["--idle-timeout", "5 s"], "idle_timeout"),
+        (["--buckets", "1"], "buckets"),
+        (["--window", "0 s"], "window"),
+        (["--window", "a while"], "window"),
+        (["--parallelism", "none"], "parallelism"),
+        (["--late-topic", "clicks"], "clicks_topic"),
+        (["--clicks-topic", "no spaces"], "clicks_topic"),
+        (["--colour", "red"], "colour"),
+        (["stray"], "stray"),
+        (["--sasl-password", "x"], "sasl_password"),
+        (["--security-protocol", "SASL_SSL"], "sasl_mechanism"),
+        (["--security-protocol", "SASL_SSL", "--sasl-mechanism", "PLAIN"], "sasl_username"),
+        (["--sasl-mechanism", "PLAIN"], "sasl_mechanism"),
+    ],
+)
+def test_a_bad_setting_is_refused_in_one_sentence_that_names_it(arguments, name):
+    with pytest.raises(SettingsError) as refused:
+        load(arguments, {})
+    assert str(refused.value).startswith(f"{name}: ")
+    assert "\n" not in str(refused.value)
+
+
+def test_an_unknown_environment_variable_is_refused():
+    with pytest.raises(SettingsError, match="colour"):
+        load([], {"CLICKPROOF_COLOUR": "red"})
+
+
+SASL = ["--security-protocol", "SASL_SSL", "--sasl-mechanism", "PLAIN", "--sasl-username", "u"]
+
+
+def test_a_secret_comes_from_the_environment_or_a_mounted_file(tmp_path):
+    (tmp_path / "secret").write_text("from a file\n")
+    assert sasl_password(load(SASL, {"CLICKPROOF_SASL_PASSWORD": "s3cret"})) == "s3cret"
+    assert sasl_password(load([*SASL, "--sasl-password-file", str(tmp_path / "secret")], {})) == "from a file"
+    with pytest.raises(SettingsError, match="sasl_password_file"):
+        load([*SASL, "--sasl-password-file", "/nowhere"], {})
+
+
+def test_a_secret_is_not_printed():
+    assert "s3cret" not in repr(load(SASL, {"CLICKPROOF_SASL_PASSWORD": "s3cret"}))

@@ -114,9 +114,10 @@ class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
         bucket = _Bucket(self._rules.horizon)
         for slice_key, slice_ in self._state.items():
             window_start = slice_key // _SLICES_OF_A_WINDOW * self._rules.window
-            if bucket_of(slice_[:4], self._rules.buckets) != key:
+            identities = list(split(slice_))
+            if any(bucket_of(identity, self._rules.buckets) != key for identity in identities):
                 raise RuntimeError("buckets: state made with another number of buckets cannot be restored")
-            bucket.identities.restore(window_start, split(slice_))
+            bucket.identities.restore(window_start, identities)
             bucket.slices[window_start] = max(bucket.slices.get(window_start, 0), slice_key % _SLICES_OF_A_WINDOW + 1)
         return bucket
 

@@ -1,0 +1,140 @@
+"""The operator with a state, a clock and timers of its own: no JVM."""
+
+from types import SimpleNamespace
+
+import polars as pl
+import pytest
+
+from tests.builders import MINUTE, NOON, raw
+from udfs.dedupe import LATE, DedupeClicks, DedupeRules
+from udfs.packing import RECORD, Packing, pack
+
+RULES = DedupeRules(window=MINUTE, horizon=10 * MINUTE, buckets=1)
+BEFORE_ALL = -(2**63)
+
+
+class FakeFlink:
+    """The state and timers of one key, and the watermark that fires them."""
+
+    def __init__(self) -> None:
+        self.state: dict[int, bytes] = {}
+        self.timers: set[int] = set()
+        self.watermark = BEFORE_ALL
+        self.restart()
+
+    def restart(self, rules: DedupeRules = RULES) -> None:
+        """A new worker on the same state."""
+        self.operator = DedupeClicks(rules)
+        remove = self.state.pop
+        state = SimpleNamespace(put=self.state.__setitem__, remove=remove, items=lambda: list(self.state.items()))
+        self.operator.open(SimpleNamespace(get_map_state=lambda _: state))
+
+    @property
+    def context(self):
+        timers = SimpleNamespace(current_watermark=lambda: self.watermark, register_event_time_timer=self.timers.add)
+        return SimpleNamespace(get_current_key=lambda: 0, timer_service=lambda: timers)
+
+    def send(self, *values: bytes) -> list[object]:
+        rows = [(None, value, 0, offset, NOON, self.watermark) for offset, value in enumerate(values)]
+        packed = pack(pl.DataFrame(rows, schema=RECORD, orient="row"), Packing(MINUTE, MINUTE * 100, 1))
+        return list(self.operator.process_element((0, packed["packed"].drop_nulls()[0]), self.context))
+
+    def advance(self, watermark: int) -> None:
+        self.watermark = watermark
+        for timer in sorted(timer for timer in self.timers if timer <= watermark):
+            self.timers.discard(timer)
+            assert list(self.operator.on_timer(timer, self.context)) == []
+
+
+def terms(outputs: list[object]) -> list[tuple[int, ...]]:
+    """(start, raw, counted, duplicate, late) of each row of the main output."""
+    return [(row[0], *row[2:]) for row in outputs if not isinstance(row, tuple)]
+
+
+@pytest.fixture
+def flink() -> FakeFlink:
+    return FakeFlink()
+
+
+def test_duplicates_within_a_batch_and_across_batches_are_counted_once(flink):
+    assert terms(flink.send(raw(), raw(user_id="2"), raw())) == [(NOON, 3, 2, 1, 0)]
+    assert terms(flink.send(raw(), raw(user_id="3"))) == [(NOON, 2, 1, 1, 0)]
+
+
+def test_clicks_are_counted_per_ad(flink):
+    (row,) = flink.send(raw(), raw(user_id="2"), raw(ad_id="ad-2"))
+    assert row[1] == {"ad-1": 2, "ad-2": 1}
+
+
+def test_of_equal_identities_the_first_click_is_the_one_counted(flink):
+    (row,) = flink.send(raw(ad_id="first", click_id="c"), raw(ad_id="second", click_id="c"))
+    assert row[1] == {"first": 1}
+
+
+def test_a_click_id_is_a_duplicate_across_windows_within_the_horizon(flink):
+    flink.send(raw(click_id="c"))
+    assert terms(flink.send(raw(click_id="c", click_timestamp=NOON + 10 * MINUTE)))[0][3] == 1
+    assert terms(flink.send(raw(click_id="c", click_timestamp=NOON + 11 * MINUTE)))[0][2] == 1
+
+
+def test_a_window_takes_clicks_until_the_watermark_reaches_its_last_millisecond(flink):
+    flink.advance(NOON + MINUTE - 2)
+    assert terms(flink.send(raw())) == [(NOON, 1, 1, 0, 0)]
+    flink.advance(NOON + MINUTE - 1)
+    assert terms(flink.send(raw(user_id="2"))) == [(NOON, 1, 0, 0, 1)]
+
+
+def test_a_late_click_goes_to_the_side_output_with_its_bytes_and_origin(flink):
+    flink.advance(NOON + MINUTE)
+    late = [row for tag, row in (out for out in flink.send(raw(), raw()) if isinstance(out, tuple)) if tag is LATE]
+    assert [tuple(row) for row in late] == [(None, raw(), 0, 0, NOON), (None, raw(), 0, 1, NOON)]
+
+
+def test_a_late_click_makes_no_later_one_a_duplicate(flink):
+    flink.advance(NOON + MINUTE)
+    flink.send(raw(click_id="c"))
+    assert terms(flink.send(raw(click_id="c", click_timestamp=NOON + MINUTE)))[0][2] == 1
+
+
+def test_state_and_timers_are_gone_when_the_last_window_that_needs_them_closes(flink):
+    flink.send(raw())
+    flink.send(raw(user_id="2"))
+    flink.advance(NOON + 11 * MINUTE - 2)
+    assert len(flink.state) == 2
+    flink.advance(NOON + 11 * MINUTE - 1)
+    assert flink.state == {}
+    assert flink.timers == set()
+    assert flink.operator._buckets[0].slices == {}
+    assert len(flink.operator._buckets[0].identities) == 0
+
+
+def test_a_restart_remembers_what_was_counted(flink):
+    flink.send(raw(), raw(user_id="2"))
+    flink.send(raw(user_id="3"))
+    flink.restart()
+    assert terms(flink.send(raw(), raw(user_id="3"), raw(user_id="4"))) == [(NOON, 3, 1, 2, 0)]
+    flink.advance(NOON + 11 * MINUTE)
+    assert flink.state == {}
+
+
+def test_a_timer_right_after_a_restart_clears_the_state(flink):
+    flink.send(raw())
+    flink.restart()
+    flink.advance(NOON + 11 * MINUTE)
+    assert flink.state == {}
+
+
+def test_more_slices_than_milliseconds_in_a_window_do_not_run_into_the_next_one(flink):
+    rules = DedupeRules(window=2, horizon=4, buckets=1)
+    flink.restart(rules)
+    for user in range(5):
+        flink.send(raw(user_id=str(user), click_timestamp=NOON))
+    flink.restart(rules)
+    assert terms(flink.send(raw(user_id="4", click_timestamp=NOON)))[0][3] == 1
+
+
+def test_state_of_another_number_of_buckets_is_refused(flink):
+    flink.send(*[raw(user_id=str(user)) for user in range(20)])
+    flink.restart(DedupeRules(MINUTE, 10 * MINUTE, buckets=3))
+    with pytest.raises(RuntimeError, match="buckets"):
+        flink.send(raw())

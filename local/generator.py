@@ -50,7 +50,7 @@ class _Stream:
         self.random = np.random.PCG64(traffic.seed)
         self.shares = np.cumsum(1 / np.arange(1, traffic.ads + 1))  # Zipf, exponent 1
         self.ads = [f'{{"ad_id":"ad-{rank:05d}","user_id":"u-' for rank in range(1, traffic.ads + 1)]
-        per_minute = -(-traffic.clicks // traffic.minutes)
+        per_minute = max(traffic.clicks // traffic.minutes, 1)
         self.stride = -(-per_minute // REMEMBERED)  # one run of ordinary clicks in so many is remembered
         self.reach = -(-per_minute // self.stride)  # so many remembered clicks make a minute
         self.recent: list[bytes] = []  # in the order sent, the latest last

@@ -46,12 +46,12 @@ def judge(value: bytes | None, record_timestamp: int, max_clock_skew: int) -> Ju
 
 
 def _parse(value: bytes) -> dict[str, Any] | None:
-    """The JSON object, or None."""
+    """The JSON object, or None. Only an escape can bring a lone surrogate into UTF-8."""
     try:
         text = value.decode("utf-8")
         if _depth(text) > MAX_DEPTH:
             return None
-        parsed = json.loads(text, object_pairs_hook=_object, parse_int=_integer, parse_constant=_refuse)
+        parsed = (DECODER if b"\\u" not in value else CHECKING_DECODER).decode(text)
     except (ValueError, RecursionError):
         return None
     return parsed if isinstance(parsed, dict) else None
@@ -93,6 +93,10 @@ def _integer(text: str) -> int:
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
+
+
+DECODER = json.JSONDecoder(parse_int=_integer, parse_constant=_refuse)
+CHECKING_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_constant=_refuse)
 
 
 def _first_offence(fields: dict[str, Any], latest: int) -> str | None:

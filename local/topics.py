@@ -1,10 +1,13 @@
 """Reads whole topics, as a transactional reader sees them."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaTimeoutError, UnknownTopicOrPartitionError
+
+POLL_MS = 200  # a poll that brings nothing but markers waits so long
 
 
 class Record(NamedTuple):
@@ -28,8 +31,14 @@ def read_topic(connection: dict[str, Any], topic: str, timeout: float = 60.0) ->
     consumer = KafkaConsumer(isolation_level="read_committed", enable_auto_commit=False, **connection)
     try:
         ends = _assign(consumer, topic)
-        while unfinished := [partition for partition, end in ends.items() if consumer.position(partition) < end]:
-            yield from _poll(consumer, unfinished, ends, timeout)
+        positions, moved = _positions(consumer, ends), time.monotonic()
+        while any(positions[partition] < end for partition, end in ends.items()):
+            yield from _poll(consumer, ends)
+            before, positions = positions, _positions(consumer, ends)
+            if positions != before:  # transaction markers move it without bringing a record
+                moved = time.monotonic()
+            elif time.monotonic() > moved + timeout:
+                raise KafkaTimeoutError(f"nothing more of {topic} came in {timeout:g} s")
     finally:
         consumer.close()
 
@@ -45,16 +54,14 @@ def _assign(consumer: KafkaConsumer, topic: str) -> dict[TopicPartition, int]:
     return dict(consumer.end_offsets(partitions))
 
 
-def _poll(
-    consumer: KafkaConsumer, unfinished: list[TopicPartition], ends: dict[TopicPartition, int], timeout: float
-) -> Iterator[Record]:
-    """Yield what one fetch brings; transaction markers move the position without bringing a record."""
-    before = [consumer.position(partition) for partition in unfinished]
-    records = consumer.poll(timeout_ms=int(timeout * 1000))
-    if not records and before == [consumer.position(partition) for partition in unfinished]:
-        raise KafkaTimeoutError(f"Nothing more of {unfinished[0].topic} came in {timeout:g} s")
-    for partition, batch in records.items():
+def _positions(consumer: KafkaConsumer, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+    return {partition: consumer.position(partition) for partition in partitions}
+
+
+def _poll(consumer: KafkaConsumer, ends: dict[TopicPartition, int]) -> Iterator[Record]:
+    """Yield what one fetch brings, up to the ends."""
+    for partition, batch in consumer.poll(POLL_MS).items():
         for record in batch:
             if record.offset < ends[partition]:
-                headers = dict(record.headers)
-                yield Record(partition.partition, record.offset, record.timestamp, record.key, record.value, headers)
+                place = (partition.partition, record.offset, record.timestamp)
+                yield Record(*place, record.key, record.value, dict(record.headers))

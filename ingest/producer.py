@@ -11,8 +11,8 @@ from kafka.errors import KafkaError, KafkaTimeoutError
 
 from ingest.record_batches import abandon, send_batch
 
-MAX_LINE_BYTES = 32 * 1024 * 1024
-RECORD_OVERHEAD = 1024  # more than Kafka adds to a value
+MAX_RECORD_BYTES = 32 * 1024 * 1024  # the local broker's limit
+MAX_LINE_BYTES = MAX_RECORD_BYTES - 1024  # less than what Kafka adds
 GROUP_LINES = 8_000
 GROUP_BYTES = 512 * 1024  # half of what a broker takes as a batch by default
 BYTES_ON_WAY = 16 * 1024 * 1024
@@ -28,13 +28,15 @@ def read_lines(path: Path) -> Iterator[bytes]:
     r"""Yield the lines of a file without their b"\n", the only separator; memory holds one line.
 
     An empty line is a line; a last one without b"\n" counts too. Raises ProduceError, naming the line, when one is
-    over 32 MiB.
+    larger than a record may be.
     """
     with path.open("rb", buffering=READ_BYTES) as file:
         for number, line in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES + 1), b""), start=1):
             content = line.removesuffix(b"\n")
             if len(content) > MAX_LINE_BYTES:
-                raise ProduceError(f"Line {number} of {path} is over 32 MiB: Kafka would not take it. Remove it.")
+                raise ProduceError(
+                    f"Line {number} of {path} is over 32 MiB with what Kafka adds: the broker would refuse it. Remove it."
+                )
             yield content
 
 
@@ -77,7 +79,7 @@ def _connect(connection: dict[str, Any], timeout: float) -> KafkaProducer:
         return KafkaProducer(
             acks="all",
             enable_idempotence=True,
-            max_request_size=MAX_LINE_BYTES + RECORD_OVERHEAD,
+            max_request_size=MAX_RECORD_BYTES,
             bootstrap_timeout_ms=milliseconds,
             max_block_ms=milliseconds,
             delivery_timeout_ms=milliseconds,

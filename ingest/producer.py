@@ -35,7 +35,7 @@ def read_lines(path: Path) -> Iterator[bytes]:
             content = line.removesuffix(b"\n")
             if len(content) > MAX_LINE_BYTES:
                 raise ProduceError(
-                    f"Line {number} of {path} is over 32 MiB with what Kafka adds: the broker would refuse it. Remove it."
+                    f"Line {number} of {path} is too long for Kafka (32 MiB with its overhead): remove it."
                 )
             yield content
 

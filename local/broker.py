@@ -16,7 +16,7 @@ from local.processes import LOOPBACK, Daemon, LocalError, await_until, free_port
 KAFKA_JARS = Path(__file__).resolve().parent.parent / "build" / "jars" / "kafka"
 # One record of the Flink job can be larger than Kafka's 1 MB default: producers use the same limit.
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
-START_TIMEOUT = 60.0
+START_TIMEOUT = 120.0
 
 SERVER_PROPERTIES = """\
 process.roles=broker,controller
@@ -77,6 +77,7 @@ class Broker:
         """Start the broker, with the data an earlier one left in `home`; return when it answers."""
         if self.alive():
             return
+        self.daemon.stop()  # what is left of a killed one may still hold the port
         if port_in_use(self.port):
             raise LocalError(f"Port {self.port} is in use: free it, or choose another port for Kafka.")
         if not self._properties.exists():

@@ -54,7 +54,8 @@ def status(as_json: Json = False) -> None:
 
 
 def _table(rows: list[Component]) -> Table:
-    table = Table("component", "state", "address", "pid")
+    table = Table("component", "state", "pid")
+    table.add_column("address", overflow="fold")
     for row in rows:
-        table.add_row(row.component, row.state, row.address or "", str(row.pid or ""))
+        table.add_row(row.component, row.state, str(row.pid or ""), row.address or "")
     return table

@@ -16,7 +16,7 @@ from local.submission import PROJECT, run_job
 
 FLINK_CONF = PROJECT / "flink-conf"
 CONNECTOR_JARS = PROJECT / "build" / "jars" / "flink"
-START_TIMEOUT = 90.0
+START_TIMEOUT = 180.0
 
 HOME_VARIABLE = "CLICKPROOF_HOME"
 KAFKA_PORT_VARIABLE = "CLICKPROOF_KAFKA_PORT"
@@ -47,7 +47,7 @@ class Cluster(JobClient):
     def start(self) -> None:
         """Start what does not run yet; return when the TaskManager offers its slots."""
         if not self.jobmanager.alive():
-            self.taskmanager.stop()
+            self.stop()  # what is left of a killed one may still hold the port
             self._start_jobmanager()
         if not self.taskmanager.alive():
             self.start_taskmanager()

@@ -16,7 +16,7 @@ from local.processes import LocalError, await_until
 
 FINAL_STATES = frozenset({"FINISHED", "FAILED", "CANCELED"})
 POLL_SECONDS = 0.5
-START_TIMEOUT = 120.0
+START_TIMEOUT = 180.0
 STOP_TIMEOUT = 120.0
 
 

@@ -15,6 +15,8 @@ from types import FrameType
 import psutil
 
 LOOPBACK = "127.0.0.1"
+# Popen objects are kept: one that is thrown away warns that its process still runs, which here it is meant to do.
+_STARTED: list[subprocess.Popen[bytes]] = []
 
 
 class LocalError(Exception):
@@ -47,6 +49,7 @@ class Daemon:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        _STARTED.append(process)
         started = _started(psutil.Process(process.pid))
         self.pid_file.write_text(f"{process.pid} {started}\n", encoding="ascii")
 
@@ -67,11 +70,10 @@ class Daemon:
 
     def stop(self, timeout: float = 20) -> None:
         """Stop the process and all its children: politely first, after `timeout` seconds for good."""
-        members = self._session()
-        for polite, patience in ((True, timeout), (False, 10.0)):
-            _signal_all(members, signal.SIGTERM if polite else signal.SIGKILL)
-            psutil.wait_procs(members, timeout=patience)
+        for number, patience in ((signal.SIGTERM, timeout), (signal.SIGKILL, 10.0)):
             members = self._session()
+            _signal_all(members, number)
+            _await_end(members, patience)
         self.pid_file.unlink(missing_ok=True)
 
     def log_tail(self, lines: int = 5) -> str:
@@ -108,9 +110,18 @@ def _session_of(process: psutil.Process) -> int | None:
 
 
 def _lives(process: psutil.Process) -> bool:
+    """Whether any of its threads does: the last to end of a killed process holds its ports until then."""
     with suppress(psutil.NoSuchProcess):
-        return process.status() != psutil.STATUS_ZOMBIE
+        return process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1
     return False
+
+
+def _await_end(processes: list[psutil.Process], timeout: float) -> None:
+    deadline = time.monotonic() + timeout
+    while any(map(_lives, processes)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for started in _STARTED:
+        started.poll()
 
 
 def _signal_all(processes: list[psutil.Process], number: int) -> None:

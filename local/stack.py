@@ -102,18 +102,16 @@ class Stack:
     def _state(self) -> dict[str, Any]:
         return dict(json.loads(self._state_file.read_text(encoding="ascii"))) if self._state_file.exists() else {}
 
-    def _save_state(self, job_id: str | None) -> None:
+    def _save_state(self, **job: str | None) -> None:
         draft = self._state_file.with_suffix(".draft")
-        draft.write_text(json.dumps({**self._ports, "job_id": job_id}), encoding="ascii")
+        draft.write_text(json.dumps({**self._ports, **job}), encoding="ascii")
         draft.replace(self._state_file)
 
     def _check_machine(self) -> None:
         """Refuse what could not work before anything is started."""
         require_java()
-        if not self.broker.alive():
-            _require_port(self.broker.port, KAFKA_PORT_VARIABLE)
-        if not self.cluster.jobmanager.alive():
-            _require_port(self.cluster.rest_port, REST_PORT_VARIABLE)
+        _require_port(self.broker.daemon, self.broker.port, KAFKA_PORT_VARIABLE)
+        _require_port(self.cluster.jobmanager, self.cluster.rest_port, REST_PORT_VARIABLE)
 
     def _claim_home(self) -> None:
         """Make the home a stack's own: `down` removes no directory that was not claimed, and empty, before."""
@@ -122,7 +120,7 @@ class Stack:
             self.home.mkdir(parents=True, exist_ok=True)
             if any(self.home.iterdir()):
                 raise LocalError(f"{self.home} holds other files: set {HOME_VARIABLE} to an empty or new directory.")
-            self._save_state(None)
+            self._save_state()
         elif any(state[name] != port for name, port in self._ports.items()):
             ports = f"{state['kafka_port']} and {state['rest_port']}"
             raise LocalError(f"The stack in {self.home} has the ports {ports}: stop it before choosing others.")
@@ -132,10 +130,16 @@ class Stack:
         return self._job_id in alive
 
     def _submit_job(self) -> None:
-        checkpoint = self.cluster.latest_checkpoint(self._job_id) if self._job_id else None
+        checkpoint = self._latest_checkpoint()
         arguments = ["--bootstrap-servers", self.broker.bootstrap_servers]
         python_files = package_jobs(self.home / "jobs.zip")
-        self._save_state(self.cluster.submit(JOB, arguments, python_files, checkpoint))
+        job_id = self.cluster.submit(JOB, arguments, python_files, checkpoint)
+        self._save_state(job_id=job_id, resumed_from=checkpoint)
+
+    def _latest_checkpoint(self) -> str | None:
+        """The last job's, or the one it resumed from itself when it completed none."""
+        own = self.cluster.latest_checkpoint(self._job_id) if self._job_id else None
+        return own or self._state().get("resumed_from")
 
     def _start_heartbeat(self) -> None:
         options = ["--bootstrap-servers", self.broker.bootstrap_servers, "--topic", CLICKS_TOPIC]
@@ -174,7 +178,10 @@ def _component(name: str, daemon: Daemon, address: str | None) -> Component:
     return Component(name, "RUNNING" if pid else "DOWN", address if pid else None, pid)
 
 
-def _require_port(port: int, variable: str) -> None:
+def _require_port(daemon: Daemon, port: int, variable: str) -> None:
+    if daemon.alive():
+        return
+    daemon.stop()  # what is left of a killed one may still hold the port
     if port_in_use(port):
         raise LocalError(f"Port {port} is in use by another program: stop it, or set {variable} to a free port.")
 

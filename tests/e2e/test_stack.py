@@ -3,6 +3,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -10,15 +11,17 @@ import pytest
 
 from local import cli
 from local.cluster import KAFKA_PORT_VARIABLE, REST_PORT_VARIABLE
+from local.job_client import FINAL_STATES
 from local.processes import LocalError, await_until, free_port, port_in_use
-from local.stack import Stack
+from local.stack import TOPICS, Stack
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 HOLDER = """
 import time
 from local.stack import temporary_stack
 with temporary_stack() as stack:
+    stack.up()
     print(stack.home, flush=True)
     time.sleep(600)
 """
@@ -36,10 +39,23 @@ def processes_naming(path: Path) -> list[int]:
     return found
 
 
-def test_starting_a_running_stack_changes_nothing(stack: Stack) -> None:
-    before = stack.status()
-    stack.start()
-    assert stack.status() == before
+@pytest.fixture
+def product(stack: Stack) -> Iterator[Stack]:
+    """The shared stack with the streaming job and the heartbeat, which end with the test."""
+    stack.up()
+    yield stack
+    stack.heartbeat.stop()
+    for job in stack.cluster.jobs():
+        if job.status not in FINAL_STATES:
+            stack.cluster.cancel(job.job_id)
+    stack.broker.delete_topics(TOPICS)
+
+
+def test_bringing_up_what_is_up_changes_nothing(product: Stack) -> None:
+    before = product.status()
+    product.up()
+    assert product.status() == before
+    assert {component.state for component in before} == {"RUNNING"}
 
 
 def test_a_killed_taskmanager_comes_back_alone(stack: Stack) -> None:

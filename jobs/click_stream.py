@@ -75,8 +75,8 @@ def pack(env: StreamTableEnvironment, clicks: Table, settings: Settings) -> Data
 def decide(env: StreamTableEnvironment, batches: DataStream, settings: Settings) -> DataStream:
     """Send each click one way, late, duplicate or counted: a stream of `COUNTS` with the side output `LATE`."""
     rules = DedupeRules(milliseconds(settings.window), milliseconds(settings.dedupe_horizon), settings.buckets)
-    packed = env.from_data_stream(batches)
-    packed = env.sql_query(f"SELECT bucket, packed FROM {packed} WHERE packed IS NOT NULL")
+    batch = env.from_data_stream(batches, _with_watermark("timestamp"))
+    packed = env.sql_query(f"SELECT bucket, packed FROM {batch} WHERE packed IS NOT NULL")
     return (
         env.to_append_stream(packed, PACKED)
         .key_by(lambda row: row[0], key_type=Types.INT())
@@ -88,17 +88,17 @@ def decide(env: StreamTableEnvironment, batches: DataStream, settings: Settings)
 
 def count(env: StreamTableEnvironment, decided: DataStream, settings: Settings) -> Table:
     """Sum the clicks per ad in tumbling windows of event time; a window comes out when the watermark passes its end."""
-    env.create_temporary_view("decided", env.from_data_stream(decided, _TIMED))
+    env.create_temporary_view("decided", env.from_data_stream(decided, _with_watermark("start")))
     env.create_temporary_view(
         "clicks_of_ads",
         env.sql_query("""
-          SELECT ad_id, part, `start`, window_time
+          SELECT ad_id, part, `start`, event_time
           FROM decided CROSS JOIN UNNEST(clicks) AS ads(ad_id, part)"""),
     )
     return env.sql_query(f"""
         SELECT ad_id, `start`, `start` + {milliseconds(settings.window)} AS `end`, SUM(part) AS clicks,
                window_start, window_end
-        FROM TABLE(TUMBLE(TABLE clicks_of_ads, DESCRIPTOR(window_time), {tables.interval(settings.window)}))
+        FROM TABLE(TUMBLE(TABLE clicks_of_ads, DESCRIPTOR(event_time), {tables.interval(settings.window)}))
         GROUP BY window_start, window_end, ad_id, `start`""")
 
 
@@ -148,12 +148,17 @@ def balance(env: StreamTableEnvironment, batches: DataStream, settings: Settings
         GROUP BY window_start""")
 
 
-_TIMED = (
-    Schema.new_builder()
-    .column_by_expression("window_time", "TO_TIMESTAMP_LTZ(`start`, 3)")
-    .watermark("window_time", "SOURCE_WATERMARK()")
-    .build()
-)
+def _with_watermark(time: str) -> Schema:
+    """Return a stream's schema with the column `event_time`, from epoch ms in the column `time`, and its watermarks.
+
+    A stream becomes a table without its watermarks unless the schema asks for them.
+    """
+    return (
+        Schema.new_builder()
+        .column_by_expression("event_time", f"TO_TIMESTAMP_LTZ(`{time}`, 3)")
+        .watermark("event_time", "SOURCE_WATERMARK()")
+        .build()
+    )
 
 
 def _if_invalid(column: str) -> str:

@@ -24,16 +24,22 @@ _LOGIN_MODULES = {
 def event_time(max_clock_skew: timedelta) -> str:
     """Return the SQL expression of a record's event time: a heartbeat's own time, or the `click_timestamp`.
 
-    A time that is no number, absurd, or later than `max_clock_skew` allows is NULL, and moves no watermark. TRY_CAST
-    and TO_TIMESTAMP_LTZ give NULL for what they cannot hold, so that no value can stop the job.
+    A time that is no number, absurd, or later than `max_clock_skew` allows counts as 1970, and moves no watermark.
+    TRY_CAST and TO_TIMESTAMP_LTZ give NULL for what they cannot hold, so that no value can stop the job.
     """
     latest = f"`timestamp` + {interval(max_clock_skew)}"
-    return f"CASE WHEN {is_heartbeat()} THEN `timestamp` WHEN {_CLICK_TIME} <= {latest} THEN {_CLICK_TIME} END"
+    return f"""
+        CASE WHEN {is_heartbeat()} THEN `timestamp`
+             WHEN {_CLICK_TIME} <= {latest} THEN {_CLICK_TIME}
+             ELSE TO_TIMESTAMP_LTZ(0, 3) END"""
 
 
 def is_heartbeat() -> str:
-    """Return the SQL condition that holds for heartbeats (`udfs.heartbeats`)."""
-    return f"(`value` IS NULL AND `key` IS NOT NULL AND `key` = X'{HEARTBEAT_KEY.hex()}')"
+    """Return the SQL condition that holds for heartbeats (`udfs.heartbeats`).
+
+    It compares strings: Flink 2.3 rewrites `NOT (bytes = X'…')` into a search in ranges that holds for every key.
+    """
+    return f"(`value` IS NULL AND `key` IS NOT NULL AND CAST(`key` AS STRING) = {_literal(HEARTBEAT_KEY.decode())})"
 
 
 def clicks(settings: Settings) -> str:

@@ -18,11 +18,8 @@ FLINK_CONF = PROJECT / "flink-conf"
 CONNECTOR_JARS = PROJECT / "build" / "jars" / "flink"
 START_TIMEOUT = 180.0
 
-HOME_VARIABLE = "CLICKPROOF_HOME"
-KAFKA_PORT_VARIABLE = "CLICKPROOF_KAFKA_PORT"
-REST_PORT_VARIABLE = "CLICKPROOF_REST_PORT"
-# The first would come before the packages a job is submitted with; a job would take the others for its settings.
-NOT_FOR_JOBS = frozenset({"PYTHONPATH", HOME_VARIABLE, KAFKA_PORT_VARIABLE, REST_PORT_VARIABLE})
+# It would come before the packages a job is submitted with.
+NOT_FOR_JOBS = frozenset({"PYTHONPATH"})
 
 
 class Cluster(JobClient):

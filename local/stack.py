@@ -12,22 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from local.broker import Broker
-from local.cluster import HOME_VARIABLE, KAFKA_PORT_VARIABLE, REST_PORT_VARIABLE, Cluster
+from local.cluster import Cluster
 from local.java import require_java
 from local.job_client import FINAL_STATES
 from local.processes import Daemon, LocalError, exit_on_sigterm, free_port, port_in_use
+from local.published import JobTopics
 from local.submission import PROJECT, package_jobs
 
 JOB = PROJECT / "jobs" / "click_stream.py"
-CLICKS_TOPIC = "clicks"
-TOPICS = {  # name to partitions
-    CLICKS_TOPIC: 4,
-    "clicks-per-minute": 1,
-    "clicks-top": 1,
-    "clicks-late": 1,
-    "clicks-invalid": 1,
-    "clicks-ledger": 1,
-}
+TOPICS = JobTopics()
+PARTITIONS = 4  # of the clicks topic
+
+# Names that start so are no settings of the jobs.
+HOME_VARIABLE = "CLICKPROOF_LOCAL_HOME"
+KAFKA_PORT_VARIABLE = "CLICKPROOF_LOCAL_KAFKA_PORT"
+REST_PORT_VARIABLE = "CLICKPROOF_LOCAL_REST_PORT"
 
 
 @dataclass(frozen=True)
@@ -66,15 +65,24 @@ class Stack:
         A job that went down with its cluster resumes from its latest checkpoint. `on_step` hears what is being done.
         """
         self.start(on_step)
+        self.start_job(on_step)
+        on_step("Starting the heartbeat")
+        self.start_heartbeat()
+
+    def start_job(self, on_step: Callable[[str], None] = lambda step: None) -> None:
+        """Create the topics that are missing, and start the streaming job where it does not live."""
         on_step("Creating the topics")
-        self.broker.create_topics(TOPICS)
+        self.broker.create_topics(TOPICS.partitions(PARTITIONS))
         on_step("Starting the streaming job")
         if not self._job_lives():
             self._submit_job()
         self.cluster.await_running(str(self._job_id))
-        on_step("Starting the heartbeat")
+
+    def start_heartbeat(self) -> None:
+        """Start the heartbeat where it does not run: from now on no click is on time that is older than its window."""
         if not self.heartbeat.alive():
-            self._start_heartbeat()
+            options = ["--bootstrap-servers", self.broker.bootstrap_servers, "--topic", TOPICS.clicks]
+            self.heartbeat.start([sys.executable, "-m", "ingest.heartbeat", *options], cwd=PROJECT)
 
     def down(self) -> None:
         """Stop everything and remove the home; nothing happens where no stack is."""
@@ -140,10 +148,6 @@ class Stack:
         """The last job's, or the one it resumed from itself when it completed none."""
         own = self.cluster.latest_checkpoint(self._job_id) if self._job_id else None
         return own or self._state().get("resumed_from")
-
-    def _start_heartbeat(self) -> None:
-        options = ["--bootstrap-servers", self.broker.bootstrap_servers, "--topic", CLICKS_TOPIC]
-        self.heartbeat.start([sys.executable, "-m", "ingest.heartbeat", *options], cwd=PROJECT)
 
     def _job_component(self) -> Component:
         job_id = self._job_id

@@ -10,10 +10,9 @@ import psutil
 import pytest
 
 from local import cli
-from local.cluster import KAFKA_PORT_VARIABLE, REST_PORT_VARIABLE
 from local.job_client import FINAL_STATES
 from local.processes import LocalError, await_until, free_port, port_in_use
-from local.stack import TOPICS, Stack
+from local.stack import HOME_VARIABLE, KAFKA_PORT_VARIABLE, REST_PORT_VARIABLE, TOPICS, Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -128,7 +127,7 @@ def test_a_port_in_use_is_a_clear_error_and_nothing_is_started(tmp_path: Path, v
 def test_a_missing_java_is_one_sentence_on_stderr(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("CLICKPROOF_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
     monkeypatch.setenv(KAFKA_PORT_VARIABLE, str(free_port()))
     monkeypatch.setenv(REST_PORT_VARIABLE, str(free_port()))
     monkeypatch.delenv("JAVA_HOME", raising=False)

@@ -1,0 +1,119 @@
+"""What a streaming job published, read from its topics as its users read them, and held against a recount."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from kafka import KafkaConsumer, TopicPartition
+
+from local.books import TERMS, Cell
+from local.processes import await_until
+from local.recount import Rejected, recount, rejected
+from local.topics import read_topic
+
+COMMIT_TIMEOUT = 60.0
+
+
+class JobTopics(NamedTuple):
+    """The topics of a streaming job: what it reads, and its results."""
+
+    clicks: str = "clicks"
+    counts: str = "clicks-per-minute"
+    top: str = "clicks-top"
+    late: str = "clicks-late"
+    invalid: str = "clicks-invalid"
+    ledger: str = "clicks-ledger"
+
+    def prefixed(self, prefix: str) -> "JobTopics":
+        """The same topics of another run."""
+        return JobTopics(*(f"{prefix}-{name}" for name in self))
+
+    def partitions(self, clicks: int) -> dict[str, int]:
+        """Each topic's number of partitions: `clicks` of the clicks, one of each result."""
+        return dict.fromkeys(self, 1) | {self.clicks: clicks}
+
+    def arguments(self) -> list[str]:
+        """The topics as the job's arguments."""
+        return [word for field, name in self._asdict().items() for word in (f"--{field}-topic", name)]
+
+
+@dataclass(frozen=True)
+class Published:
+    """The results of a run; `twice` holds the counts that were published more than once, which must not be."""
+
+    counts: dict[Cell, int] = field(default_factory=dict)
+    twice: list[Cell] = field(default_factory=list)
+    late: list[Rejected] = field(default_factory=list)
+    invalid: list[Rejected] = field(default_factory=list)
+    ledger: dict[int, dict[str, int]] = field(default_factory=dict)  # the last row of each minute
+
+    @property
+    def terms(self) -> dict[str, int]:
+        """The ledger of the run as a whole."""
+        return {term: sum(row[term] for row in self.ledger.values()) for term in TERMS}
+
+    def contradictions(self) -> Iterator[str]:
+        """What cannot be right whatever the clicks were, a sentence each."""
+        terms, counted = self.terms, sum(self.counts.values())
+        for start, ad_id in self.twice:
+            yield f"The count of ad {ad_id!r} in window {start} was published more than once."
+        if terms["raw"] != terms["counted"] + terms["duplicate"] + terms["late"] + terms["invalid"]:
+            yield f"The ledger does not balance: {terms}."
+        if terms["counted"] != counted:
+            yield f"The ledger has {terms['counted']} clicks counted, the counts add up to {counted}."
+        for term, records in (("late", self.late), ("invalid", self.invalid)):
+            if terms[term] != len(records):
+                yield f"The ledger has {terms[term]} {term} clicks, their topic has {len(records)}."
+
+
+def read_published(connection: dict[str, Any], topics: JobTopics) -> Published:
+    """Read all results that are committed. Raises KafkaError."""
+    counts, twice = _read_counts(connection, topics.counts)
+    late, invalid = ([*map(rejected, read_topic(connection, topic))] for topic in (topics.late, topics.invalid))
+    return Published(counts, twice, late, invalid, read_ledger(connection, topics.ledger))
+
+
+def read_ledger(connection: dict[str, Any], topic: str) -> dict[int, dict[str, int]]:
+    """The ledger's terms by the minute's start, as last published."""
+    rows = (json.loads(record.value or b"") for record in read_topic(connection, topic))
+    return {row["window_start"]: {term: row[term] for term in TERMS} for row in rows}
+
+
+def _read_counts(connection: dict[str, Any], topic: str) -> tuple[dict[Cell, int], list[Cell]]:
+    counts: dict[Cell, int] = {}
+    published: Counter[Cell] = Counter()
+    for record in read_topic(connection, topic):
+        key, value = json.loads(record.key or b""), json.loads(record.value or b"")
+        cell = (key["window_start"], key["ad_id"])
+        counts[cell] = value["clicks"]
+        published[cell] += 1
+    return counts, [cell for cell, times in published.items() if times > 1]
+
+
+def await_committed(connection: dict[str, Any], topics: JobTopics) -> None:
+    """Return when no transaction is open on the results: the broker ends them a moment after the job believes it.
+
+    Raises LocalError when one stays open.
+    """
+    results = [TopicPartition(topic, 0) for topic in topics if topic != topics.clicks]
+    stable = KafkaConsumer(isolation_level="read_committed", **connection)
+    written = KafkaConsumer(isolation_level="read_uncommitted", **connection)
+    try:
+        await_until(
+            lambda: stable.end_offsets(results) == written.end_offsets(results),
+            "Committing the results",
+            COMMIT_TIMEOUT,
+        )
+    finally:
+        stable.close()
+        written.close()
+
+
+def recount_topics(connection: dict[str, Any], topics: JobTopics) -> tuple[Published, list[str]]:
+    """Return the results and what an independent recount of the raw clicks finds wrong with them: nothing if exact."""
+    published = read_published(connection, topics)
+    results = (published.counts, published.late, published.invalid, published.ledger)
+    problems = recount(read_topic(connection, topics.clicks), *results)
+    return published, [*published.contradictions(), *problems]

@@ -2,29 +2,33 @@
 
 import json
 from dataclasses import asdict
-from typing import Annotated
 
 import typer
-from rich.console import Console
+from kafka.errors import KafkaError
 from rich.table import Table
 
+from ingest.producer import ProduceError
+from local.click_commands import demo, generate, produce, replay
+from local.console import Json, console, errors
 from local.processes import LocalError
 from local.stack import Component, default_stack
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Counts ad clicks exactly, and proves it.")
-console = Console()
-errors = Console(stderr=True)
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 def main() -> None:
     """Run the command; an error the user can mend is one sentence on stderr, and exit code 1."""
     try:
         app()
-    except LocalError as error:
-        errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
-        raise SystemExit(1) from None
+    except (LocalError, ProduceError) as error:
+        _fail(str(error))
+    except KafkaError as error:
+        _fail(f"Kafka failed ({error}): see the broker's log, then try again.")
+
+
+def _fail(sentence: str) -> None:
+    errors.print(sentence, style="red", markup=False, highlight=False, soft_wrap=True)
+    raise SystemExit(1) from None
 
 
 @app.command()
@@ -51,6 +55,10 @@ def status(as_json: Json = False) -> None:
         typer.echo(json.dumps([asdict(row) for row in rows], indent=2))
     else:
         console.print(_table(rows))
+
+
+for command in (generate, produce, replay, demo):
+    app.command()(command)
 
 
 def _table(rows: list[Component]) -> Table:

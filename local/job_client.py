@@ -47,6 +47,10 @@ class JobClient:
         """The registered TaskManagers; a killed one stays until the JobManager misses its heartbeats."""
         return {manager["id"] for manager in self._call("/taskmanagers")["taskmanagers"]}
 
+    def free_slots(self) -> int:
+        """The task slots that no job has taken."""
+        return int(self._call("/overview")["slots-available"])
+
     def jobs(self) -> list[Job]:
         """Every job since the JobManager started, finished ones too."""
         return [Job(job["jid"], job["name"], job["state"]) for job in self._call("/jobs/overview")["jobs"]]
@@ -54,6 +58,10 @@ class JobClient:
     def job_status(self, job_id: str) -> str:
         """Flink's status of the job."""
         return str(self._call(f"/jobs/{job_id}")["state"])
+
+    def job_seconds(self, job_id: str) -> float:
+        """How long the job has run, or ran until it ended."""
+        return float(self._call(f"/jobs/{job_id}")["duration"]) / 1000
 
     def await_running(self, job_id: str) -> None:
         """Return when every task of the job runs. Raises LocalError, with the root cause, when that does not happen."""

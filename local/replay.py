@@ -1,0 +1,122 @@
+"""A bounded run of the streaming job over a file: every line through fresh topics, the results into files."""
+
+import csv
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ingest.producer import send_lines
+from local.deployment import Deployment, deployment
+from local.keeper import kept_alive
+from local.processes import LocalError, exit_on_sigterm
+from local.published import Published, await_committed, read_published
+from local.recount import Rejected
+from local.stack import PARTITIONS, Stack, default_stack, temporary_stack
+
+# Nothing is missing from a file: a partition that is slow to be read must never count as idle.
+SETTINGS = ["--bounded", "--idle-timeout", "24 h"]
+
+Progress = Callable[[str, int], None]  # (what is being done, lines so far)
+
+
+@dataclass(frozen=True)
+class Replay:
+    """How a replay went; `produce`, `submit`, `run` and `read` in seconds."""
+
+    lines: int
+    produce: float
+    submit: float
+    run: float
+    read: float
+    ledger: dict[str, int]
+
+    def summary(self) -> dict[str, object]:
+        """The same for programs; clicks per second of the job alone, and of all that a replay does on a stack."""
+        seconds = {name: round(getattr(self, name), 3) for name in ("produce", "submit", "run", "read")}
+        speed = {"job": round(self.lines / self.run), "wall": round(self.lines / sum(seconds.values()))}
+        return {"lines": self.lines, "clicks_per_second": speed, "seconds": seconds, "ledger": self.ledger}
+
+
+@contextmanager
+def running_stack(slots: int) -> Iterator[Stack]:
+    """The stack that `clickproof up` started, if it runs, or else a temporary one with so many task slots."""
+    stack = default_stack()
+    if not (stack.broker.alive() and stack.cluster.alive()):
+        with temporary_stack(slots) as stack:
+            yield stack
+        return
+    with exit_on_sigterm():
+        stack.start()
+        if (free := stack.cluster.free_slots()) < slots:
+            raise LocalError(f"The running cluster has {free} free task slots: choose that parallelism, or stop a job.")
+        yield stack
+
+
+def replay(file: Path, out: Path, stack: Stack, parallelism: int, on_progress: Progress) -> Replay:
+    """Run the file's lines through the job; write counts.csv, late.jsonl, invalid.jsonl and ledger.json to `out`.
+
+    The files are written last, and only if they add up. Raises LocalError, ProduceError or KafkaError.
+    """
+    settings = [*SETTINGS, "--parallelism", str(parallelism)]
+    with kept_alive(stack), deployment(stack, "replay", max(PARTITIONS, parallelism), settings) as job:
+        start = time.monotonic()
+        lines = send_lines(
+            file, job.topics.clicks, job.connection, on_progress=lambda sent: on_progress("Sending", sent)
+        )
+        produced = time.monotonic()
+        run = _run(job, on_progress)
+        finished = time.monotonic()
+        on_progress("Reading the results", lines)
+        published = _read(job, lines)
+        write_results(published, out)
+        seconds = (produced - start, finished - produced - run, run, time.monotonic() - finished)
+    return Replay(lines, *seconds, published.terms)
+
+
+def _run(job: Deployment, on_progress: Progress) -> float:
+    """Run the job to its end; return its own duration in seconds."""
+    on_progress("Submitting the job", 0)
+    job.run_bounded(lambda status, records: on_progress(f"Job {status}", records))
+    return job.stack.cluster.job_seconds(str(job.job_id))
+
+
+def _read(job: Deployment, lines: int) -> Published:
+    """Read the results; raise LocalError unless they add up to so many lines."""
+    await_committed(job.connection, job.topics)
+    published = read_published(job.connection, job.topics)
+    if published.terms["raw"] != lines:
+        raise LocalError(f"{lines} lines were sent, but the ledger has {published.terms['raw']}: replay again.")
+    if contradiction := next(published.contradictions(), None):
+        raise LocalError(f"{contradiction} Nothing was written: replay again.")
+    return published
+
+
+def write_results(published: Published, out: Path) -> None:
+    """Write the four files; those of an earlier run stay until all of them are complete."""
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".replay-", dir=out) as name:
+        draft = Path(name)
+        _write_counts(published, draft / "counts.csv")
+        _write_lines(published.late, draft / "late.jsonl")
+        _write_lines(published.invalid, draft / "invalid.jsonl")
+        (draft / "ledger.json").write_text(json.dumps(published.terms) + "\n", encoding="ascii")
+        for file in sorted(draft.iterdir()):
+            file.replace(out / file.name)
+
+
+def _write_counts(published: Published, path: Path) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("window_start", "ad_id", "clicks"))
+        writer.writerows((start, ad_id, clicks) for (start, ad_id), clicks in sorted(published.counts.items()))
+
+
+def _write_lines(records: Iterable[Rejected], path: Path) -> None:
+    """Write the original lines in the file's order: line n went to offset n // width of partition n % width."""
+    in_order = sorted(records, key=lambda record: record.origin[::-1])
+    with path.open("wb") as file:
+        file.writelines((record.value or b"") + b"\n" for record in in_order)

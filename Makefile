@@ -7,12 +7,48 @@ BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup
+.PHONY: help setup demo up down status check format test test-unit test-flink test-e2e clean
 
 help: ## list every target
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: build/.environment build/.jars ## prepare everything: the locked environment, the jars, .venv/bin/clickproof
+
+demo: setup ## the whole system on this machine: real Kafka, real Flink, clicks of known truth, and the recount
+	@$(BIN)/clickproof demo
+
+up: setup ## start the local broker, cluster, job and heartbeats, and leave them running
+	@$(BIN)/clickproof up
+
+down: setup ## stop the local system and remove its data
+	@$(BIN)/clickproof down
+
+status: setup ## show what of the local system runs
+	@$(BIN)/clickproof status
+
+check: setup ## format, lint and types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+format: setup ## format, and mend what the linter can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+test: setup ## the whole test suite
+	@$(BIN)/pytest
+
+test-unit: setup ## the tests without a JVM
+	@$(BIN)/pytest tests/unit
+
+test-flink: setup ## the job on a local MiniCluster
+	@$(BIN)/pytest tests/flink
+
+test-e2e: setup ## a real broker and a real cluster, against the recount
+	@$(BIN)/pytest tests/e2e
+
+clean: ## remove everything that make made
+	@rm -rf build .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 build/uv/bin/uv:
 	@echo "installing uv $(UV_VERSION)"
@@ -25,5 +61,5 @@ build/.environment: pyproject.toml uv.lock $(UV)
 
 build/.jars: flink-conf/pom.xml
 	@echo "copying the jars pinned in flink-conf/pom.xml into build/jars"
-	@rm -rf build/jars && mvn -q -B -f flink-conf/pom.xml initialize
-	@touch $@
+	@rm -rf build/jars && mvn --quiet --batch-mode --file flink-conf/pom.xml initialize
+	@mkdir -p build && touch $@

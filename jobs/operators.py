@@ -17,6 +17,10 @@ _OWN_NAMES = {
     "kafkasource-default-catalog-default-database-clicks": "clicks",
     "pythoncalc": "pack",
     "stream-key-by-map-operator": "bucket",
+    "localwindowaggregate": "count-locally",
+    "globalwindowaggregate": "count",
+    "windowrank": "rank",
+    "groupaggregate": "balance",
     "sink": "ledger",
 }
 _NO_OPERATORS = ("PartitionTransformation", "UnionTransformation", "SideOutputTransformation")

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from pyflink.common import Configuration, Instant, Row, Types
@@ -19,6 +20,9 @@ _BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
 _RECORD = Types.ROW_NAMED(
     ["key", "value", "partition", "offset", "timestamp"], [_BYTES, _BYTES, Types.INT(), Types.LONG(), Types.INSTANT()]
 )
+
+
+CONNECTOR = next((Path(__file__).parents[2] / "build" / "jars" / "flink").glob("*.jar"))
 
 
 @dataclass
@@ -49,6 +53,7 @@ def record(value: bytes | None, key: bytes | None = None, time: int = NOON + 2 *
 
 def environment(settings: Settings, batch: int) -> tuple[StreamExecutionEnvironment, StreamTableEnvironment]:
     options = {
+        "pipeline.jars": CONNECTOR.as_uri(),
         "python.executable": sys.executable,
         "python.fn-execution.bundle.size": str(batch),
         "python.fn-execution.arrow.batch.size": str(batch),

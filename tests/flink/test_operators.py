@@ -1,0 +1,35 @@
+from pathlib import Path
+
+import pytest
+
+from jobs import tables
+from jobs.click_stream import build, kafka_clicks, publish
+from jobs.operators import name_operators
+from jobs.settings import Settings
+from tests.flink.conftest import environment
+
+pytestmark = pytest.mark.flink
+
+GOLDEN = Path(__file__).with_name("golden_uids.txt")
+
+
+def kafka_job() -> list[str]:
+    """Build the whole job, from Kafka to Kafka, without running it; return its uids."""
+    settings = Settings(parallelism=1)
+    env, table_env = environment(settings, batch=10)
+    publish(table_env, build(table_env, kafka_clicks(table_env, settings), settings), settings)
+    return name_operators(env)
+
+
+def test_uids_are_those_of_the_savepoints_out_there():
+    assert kafka_job() == GOLDEN.read_text().splitlines()
+
+
+def test_uids_do_not_depend_on_what_was_planned_before():
+    assert kafka_job() == kafka_job()
+
+
+def test_clicks_are_read_and_packed_once():
+    """A second reading would count every click twice; a second packing would cut other batches, and lose clicks."""
+    uids = kafka_job()
+    assert [uid for uid in uids if uid.startswith((tables.CLICKS, "pack", "dedupe"))] == ["clicks", "pack", "dedupe"]

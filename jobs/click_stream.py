@@ -53,7 +53,7 @@ def build(env: StreamTableEnvironment, clicks: Table, settings: Settings) -> Res
         top_ads=rank(env, counts, settings),
         late=late_records(env, decided, settings),
         invalid=invalid_records(env, batches, settings),
-        ledger=balance(env, batches, settings),
+        ledger=balance(env, batches, decided, settings),
     )
 
 
@@ -82,19 +82,14 @@ def decide(env: StreamTableEnvironment, batches: DataStream, settings: Settings)
         .key_by(lambda row: row[0], key_type=Types.INT())
         .process(DedupeClicks(rules), output_type=COUNTS)
         .name("dedupe")
-        .uid("dedupe")
     )
 
 
 def count(env: StreamTableEnvironment, decided: DataStream, settings: Settings) -> Table:
     """Sum the clicks per ad in tumbling windows of event time; a window comes out when the watermark passes its end."""
-    env.create_temporary_view("decided", env.from_data_stream(decided, _with_watermark("start")))
-    env.create_temporary_view(
-        "clicks_of_ads",
-        env.sql_query("""
-          SELECT ad_id, part, `start`, event_time
-          FROM decided CROSS JOIN UNNEST(clicks) AS ads(ad_id, part)"""),
-    )
+    parts = env.from_data_stream(decided, _with_watermark("start"))
+    of_ads = f"SELECT ad_id, part, `start`, event_time FROM {parts} CROSS JOIN UNNEST(clicks) AS ads(ad_id, part)"
+    env.create_temporary_view("clicks_of_ads", env.sql_query(of_ads))
     return env.sql_query(f"""
         SELECT ad_id, `start`, `start` + {milliseconds(settings.window)} AS `end`, SUM(part) AS clicks,
                window_start, window_end
@@ -133,14 +128,15 @@ def invalid_records(env: StreamTableEnvironment, batches: DataStream, settings: 
     return env.sql_query(f"SELECT `key`, `value`, {headers} FROM {records} WHERE reason IS NOT NULL")
 
 
-def balance(env: StreamTableEnvironment, batches: DataStream, settings: Settings) -> Table:
+def balance(env: StreamTableEnvironment, batches: DataStream, decided: DataStream, settings: Settings) -> Table:
     """Add up the ledger's terms for each minute; invalid records are booked on the minute of their record timestamp."""
     window = milliseconds(settings.window)
     return env.sql_query(f"""
         SELECT window_start, window_start + {window} AS window_end, SUM(`raw`) AS `raw`, SUM(counted) AS counted,
                SUM(duplicate) AS duplicate, SUM(late) AS late, SUM(invalid) AS invalid, SUM(`raw`) AS version
         FROM (
-          SELECT `start` AS window_start, `raw`, counted, duplicate, late, CAST(0 AS BIGINT) AS invalid FROM decided
+          SELECT `start` AS window_start, `raw`, counted, duplicate, late, CAST(0 AS BIGINT) AS invalid
+          FROM {env.from_data_stream(decided)}
           UNION ALL
           SELECT `timestamp` - MOD(`timestamp`, {window}), 1, 0, 0, 0, 1
           FROM {env.from_data_stream(batches)} WHERE reason IS NOT NULL

@@ -20,6 +20,8 @@ START_TIMEOUT = 180.0
 
 # It would come before the packages a job is submitted with.
 NOT_FOR_JOBS = frozenset({"PYTHONPATH"})
+# A submission ends before code compiled with more care would pay.
+CLIENT_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 
 class Cluster(JobClient):
@@ -67,7 +69,9 @@ class Cluster(JobClient):
         program = ["-pyfs", str(python_files.absolute()), "-py", str(job.absolute()), *arguments]
         resume = ["-s", resume_from] if resume_from else []
         command = [self._script("flink"), "run", "-d", *resume, *program]
-        return run_job(command, self.environment(), self.home, self._directory("logs") / f"submit-{job.stem}.log")
+        environment = self.environment()
+        environment["JVM_ARGS"] += f" {CLIENT_OPTIONS}"
+        return run_job(command, environment, self.home, self._directory("logs") / f"submit-{job.stem}.log")
 
     def stop(self) -> None:
         """Stop the processes and the jobs in them; checkpoints and savepoints stay."""
@@ -119,6 +123,7 @@ class Cluster(JobClient):
 
     def _machine_settings(self) -> dict[str, object]:
         return {
+            "classloader.resolve-order": "parent-first",  # see _link_jars
             "rest.port": self.rest_port,
             "rest.bind-port": self.rest_port,
             "jobmanager.rpc.port": free_port(),
@@ -131,12 +136,16 @@ class Cluster(JobClient):
         }
 
     def _link_jars(self) -> None:
-        """Flink's own jars and the connectors in one lib directory: `pipeline.jars` would displace flink-python."""
+        """Flink's own jars, flink-python and the connectors in one lib directory, to be loaded once.
+
+        `flink run -py` ships flink-python with every job. Loaded from there it would stay in memory after the job: the
+        metaspace of a TaskManager is full after six starts. `pipeline.jars` would displace it.
+        """
         connectors = list(CONNECTOR_JARS.glob("*.jar"))
         if not connectors:
             raise LocalError(f"The Kafka connector is missing in {CONNECTOR_JARS}: run make setup.")
-        lib = self._directory("lib")
-        for jar in [*(flink_home() / "lib").glob("*.jar"), *connectors]:
+        lib, own = self._directory("lib"), flink_home()
+        for jar in [*own.glob("lib/*.jar"), *own.glob("opt/flink-python-*.jar"), *connectors]:
             (lib / jar.name).unlink(missing_ok=True)
             (lib / jar.name).symlink_to(jar)
 

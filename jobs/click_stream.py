@@ -15,7 +15,7 @@ from jobs.operators import name_operators
 from jobs.settings import Settings, SettingsError, load, milliseconds
 from udfs.dedupe import COUNTS, LATE, PACKED, DedupeClicks, DedupeRules
 from udfs.pack_clicks import pack_clicks
-from udfs.packing import NO_BUCKET, Packing
+from udfs.packing import NO_BUCKET, NO_CLICKS, Packing
 
 _BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
 BATCHES = Types.ROW_NAMED(
@@ -64,8 +64,8 @@ def pack(env: StreamTableEnvironment, clicks: Table, settings: Settings) -> Data
     batches = env.sql_query(f"""
         SELECT p.bucket, p.packed, p.reason, p.`timestamp`, {", ".join(map(_if_invalid, _RECORD))}
         FROM (
-          SELECT pack(`key`, `value`, `partition`, `offset`, CAST(`timestamp` AS TIMESTAMP(3)),
-                      CAST(CURRENT_WATERMARK(event_time) AS TIMESTAMP(3))) AS p, `key`, `value`, `partition`, `offset`
+          SELECT pack(`key`, `value`, `partition`, `offset`, CAST(`timestamp` AS TIMESTAMP(3))) AS p,
+                 `key`, `value`, `partition`, `offset`
           FROM {clicks} WHERE NOT {tables.is_heartbeat()}
         )
         WHERE p.bucket <> {NO_BUCKET} OR p.reason IS NOT NULL""")
@@ -73,10 +73,17 @@ def pack(env: StreamTableEnvironment, clicks: Table, settings: Settings) -> Data
 
 
 def decide(env: StreamTableEnvironment, batches: DataStream, settings: Settings) -> DataStream:
-    """Send each click one way, late, duplicate or counted: a stream of `COUNTS` with the side output `LATE`."""
+    """Send each click one way, late, duplicate or counted: a stream of `COUNTS` with the side output `LATE`.
+
+    Every bucket is touched once at the start, without clicks, so that each has the watermark in its state from then on.
+    """
     rules = DedupeRules(milliseconds(settings.window), milliseconds(settings.dedupe_horizon), settings.buckets)
     batch = env.from_data_stream(batches, _with_watermark("timestamp"))
-    packed = env.sql_query(f"SELECT bucket, packed FROM {batch} WHERE packed IS NOT NULL")
+    buckets = ", ".join(f"({bucket})" for bucket in range(settings.buckets))
+    packed = env.sql_query(f"""
+        SELECT bucket, packed FROM {batch} WHERE packed IS NOT NULL
+        UNION ALL
+        SELECT bucket, CAST(X'{NO_CLICKS.hex()}' AS BYTES) FROM (VALUES {buckets}) AS every_bucket(bucket)""")
     return (
         env.to_append_stream(packed, PACKED)
         .key_by(lambda row: row[0], key_type=Types.INT())

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pyflink.common import Row, Types
 from pyflink.datastream import KeyedProcessFunction, OutputTag, RuntimeContext
-from pyflink.datastream.state import MapStateDescriptor
+from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
 
 from udfs.identities import CountedIdentities, joined, split
 from udfs.packing import Part, bucket_of, unpack
@@ -36,6 +36,9 @@ LATE = OutputTag(
 """A late click's own bytes and its origin."""
 
 _SLICES_OF_A_WINDOW = 2**32
+_BEFORE_ALL = -(2**63)
+END_OF_INPUT = 2**63 - 1
+"""The watermark of a bounded stream's end."""
 
 
 @dataclass(frozen=True)
@@ -48,20 +51,28 @@ class DedupeRules:
 
 
 class _Bucket:
-    """What is held in memory of one bucket: its identities, and how many slices of each window are in state."""
+    """What is held in memory of one bucket; `closed` is the watermark that last closed a window, `_BEFORE_ALL` if none.
 
-    def __init__(self, horizon: int) -> None:
+    `slices` has, for each window with state, how many slices it has.
+    """
+
+    def __init__(self, horizon: int, closed: int) -> None:
         self.identities = CountedIdentities(horizon)
         self.slices: dict[int, int] = {}
+        self.closed = closed
+        self.ticking = False
 
 
 class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
     """Keyed by bucket; takes rows `PACKED`, emits rows `COUNTS`, and late clicks to the side output `LATE`.
 
-    State: for each window the identities counted in it, as slices of 16-byte identities, one for each batch that
-    counted any (map: window start / window * 2^32 + slice -> bytes). The sets in memory are a cache of them, rebuilt
-    when a bucket is first touched after a restore. An event-time timer clears a window's identities when the watermark
-    closes the last window in which they could make a click a duplicate.
+    State, by bucket:
+    - for each window the identities counted in it, as slices of 16-byte identities, one for each batch that counted any
+      (map: window start / window * 2^32 + slice -> bytes); the sets in memory are a cache, rebuilt after a restore;
+    - the watermark that last closed a window: Flink restores no watermarks, and a click that is late must stay late.
+
+    One event-time timer a bucket, at the end of the next window to close, keeps that watermark and clears the
+    identities that no click on time can repeat any more.
     """
 
     def __init__(self, rules: DedupeRules) -> None:
@@ -69,36 +80,47 @@ class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Connect to the state."""
-        self._state = runtime_context.get_map_state(MapStateDescriptor("counted-identities", Types.LONG(), _BYTES))
+        self._slices = runtime_context.get_map_state(MapStateDescriptor("counted-identities", Types.LONG(), _BYTES))
+        self._closed = runtime_context.get_state(ValueStateDescriptor("closed-by", Types.LONG()))
         self._buckets: dict[int, _Bucket] = {}
 
     def process_element(self, value: Row, ctx: KeyedProcessFunction.Context) -> Iterator[object]:
         """Decide the clicks of a packed bucket against the watermark."""
         bucket = self._bucket(ctx.get_current_key())
-        timers = ctx.timer_service()
+        watermark = max(ctx.timer_service().current_watermark(), bucket.closed)
+        if not bucket.ticking:
+            bucket.ticking = True
+            self._tick_after(watermark, ctx)
         for part in unpack(value[1]):
-            if part.window_start + self._rules.window - 1 <= timers.current_watermark():
+            if part.window_start + self._rules.window - 1 <= watermark:
                 yield from _late(part)
             else:
-                if part.window_start not in bucket.slices:
-                    timers.register_event_time_timer(self._expiry(part.window_start))
                 yield self._count(part, bucket)
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterable[object]:
-        """Clear a window's identities, in memory and in state."""
-        window_start = timestamp + 1 - self._rules.window - self._rules.horizon
+        """Keep the watermark that closes a window, and clear what has expired by it."""
         bucket = self._bucket(ctx.get_current_key())
-        bucket.identities.forget(window_start)
-        for number in range(bucket.slices.pop(window_start, 0)):
-            self._state.remove(self._slice_key(window_start, number))
+        bucket.closed = max(ctx.timer_service().current_watermark(), timestamp)
+        self._closed.update(bucket.closed)
+        for window_start in [start for start in bucket.slices if self._expiry(start) <= bucket.closed]:
+            bucket.identities.forget(window_start)
+            for number in range(bucket.slices.pop(window_start)):
+                self._slices.remove(self._slice_key(window_start, number))
+        if bucket.closed < END_OF_INPUT:
+            self._tick_after(bucket.closed, ctx)
         return ()
+
+    def _tick_after(self, watermark: int, ctx: KeyedProcessFunction.Context) -> None:
+        """Set the timer at the end of the first window that the watermark has not closed."""
+        window = self._rules.window
+        ctx.timer_service().register_event_time_timer((max(watermark, 0) + 1) // window * window + window - 1)
 
     def _count(self, part: Part, bucket: _Bucket) -> Row:
         ad_of_first = dict(zip(reversed(part.identities), reversed(part.ad_ids), strict=True))
         new = bucket.identities.count(part.window_start, ad_of_first)
         number = bucket.slices.setdefault(part.window_start, 0)
         if new:
-            self._state.put(self._slice_key(part.window_start, number), joined(new))
+            self._slices.put(self._slice_key(part.window_start, number), joined(new))
             bucket.slices[part.window_start] = number + 1
         clicks = Counter(map(ad_of_first.__getitem__, new))
         raw = len(part.ad_ids)
@@ -111,8 +133,9 @@ class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
         return bucket
 
     def _restored(self, key: int) -> _Bucket:
-        bucket = _Bucket(self._rules.horizon)
-        for slice_key, slice_ in self._state.items():
+        closed = self._closed.value()
+        bucket = _Bucket(self._rules.horizon, _BEFORE_ALL if closed is None else closed)
+        for slice_key, slice_ in self._slices.items():
             window_start = slice_key // _SLICES_OF_A_WINDOW * self._rules.window
             identities = list(split(slice_))
             if any(bucket_of(identity, self._rules.buckets) != key for identity in identities):
@@ -125,13 +148,12 @@ class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
         return window_start // self._rules.window * _SLICES_OF_A_WINDOW + number
 
     def _expiry(self, window_start: int) -> int:
+        """Return the watermark that closes the last window in which an identity of this one could be repeated."""
         return window_start + self._rules.horizon + self._rules.window - 1
 
 
 def _late(part: Part) -> Iterator[object]:
-    if part.origins is None:
-        raise RuntimeError("a click turned late whose bytes were not kept: its watermark ran ahead of its batch")
     late = len(part.ad_ids)
     yield Row(part.window_start, {}, late, 0, 0, late)
-    for origin in part.origins.iter_rows():
-        yield LATE, Row(*origin)
+    for record in part.records.iter_rows():
+        yield LATE, Row(*record)

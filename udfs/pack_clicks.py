@@ -18,7 +18,7 @@ _ROW = DataTypes.ROW(
 
 
 def pack_clicks(packing: Packing) -> UserDefinedScalarFunctionWrapper:
-    """Return the function `pack(key, value, partition, offset, timestamp, watermark) -> ROW`.
+    """Return the function `pack(key, value, partition, offset, timestamp) -> ROW`.
 
     It is declared as not deterministic, though it is, because the planner evaluates a deterministic function once for
     each use of its result, with other batch boundaries, and clicks would be lost between the two.

@@ -19,15 +19,12 @@ RECORD = pl.Schema(
         "partition": pl.Int32,
         "offset": pl.Int64,
         "timestamp": pl.Int64,
-        "watermark": pl.Int64,
     }
 )
-"""A Kafka record as the job reads it; `timestamp` and the job's `watermark` at that moment in epoch ms."""
-
-ORIGIN = ["key", "value", "partition", "offset", "timestamp"]
-"""What a late click takes along: its bytes, and where they came from."""
+"""A Kafka record, `timestamp` in epoch ms: what a click takes along, as it may turn out late."""
 
 NO_BUCKET = -1
+NO_CLICKS = b""
 
 
 @dataclass(frozen=True)
@@ -41,15 +38,12 @@ class Packing:
 
 @dataclass(frozen=True)
 class Part:
-    """Clicks of one bucket and one window, in the order they came.
-
-    `origins` has a row for each click, columns `ORIGIN`, unless the clicks cannot be late: then it is None.
-    """
+    """Clicks of one bucket and one window, in the order they came; `records` are their records (schema `RECORD`)."""
 
     window_start: int
     identities: list[bytes]
     ad_ids: list[str]
-    origins: pl.DataFrame | None
+    records: pl.DataFrame
 
 
 def pack(records: pl.DataFrame, packing: Packing) -> pl.DataFrame:
@@ -62,8 +56,8 @@ def pack(records: pl.DataFrame, packing: Packing) -> pl.DataFrame:
     clicks = judged.filter(pl.col("reason").is_null()).with_columns(
         bucket=_bucket(packing.buckets), window_start=_window_start(packing.window)
     )
-    clicks = clicks.select("row", "bucket", "window_start", "identity", "ad_id")
-    buckets = _with_origins(clicks, records, packing.window).partition_by("bucket", maintain_order=True)
+    clicks = clicks.select("row", "bucket", "window_start", "identity", "ad_id").hstack(records[clicks["row"]])
+    buckets = clicks.partition_by("bucket", maintain_order=True)
     packed = pl.DataFrame(
         [(bucket["row"][0], bucket["bucket"][0], _to_bytes(bucket.drop("row", "bucket"))) for bucket in buckets],
         schema={"row": pl.UInt32, "bucket": pl.Int32, "packed": pl.Binary},
@@ -74,12 +68,13 @@ def pack(records: pl.DataFrame, packing: Packing) -> pl.DataFrame:
 
 
 def unpack(packed: bytes) -> Iterator[Part]:
-    """Return a bucket's clicks as parts, such that an identity's first click comes first."""
+    """Return a bucket's clicks as parts, such that an identity's first click comes first; none for `NO_CLICKS`."""
+    if packed == NO_CLICKS:
+        return
     clicks = pl.read_ipc_stream(io.BytesIO(packed))
     for part in _by_window(clicks):
         identities, ad_ids = part["identity"].to_list(), part["ad_id"].to_list()
-        origins = part.select(ORIGIN) if "value" in part.columns else None
-        yield Part(part["window_start"][0], identities, ad_ids, origins)
+        yield Part(part["window_start"][0], identities, ad_ids, part.select(RECORD.names()))
 
 
 def bucket_of(identity: bytes, buckets: int) -> int:
@@ -97,23 +92,7 @@ def _window_start(window: int) -> pl.Expr:
     return pl.col("click_timestamp") // window * window
 
 
-def _with_origins(clicks: pl.DataFrame, records: pl.DataFrame, window: int) -> pl.DataFrame:
-    """Add the records' bytes and origins to the clicks that may turn out late.
-
-    The watermark that a click meets later is never ahead of the one that stood when its record was read, so a click
-    whose window was still open then is on time for certain, and need not carry its bytes.
-    """
-    rows = clicks["row"]
-    may_be_late = clicks["window_start"] + window - 1 <= records["watermark"].gather(rows)
-    if not may_be_late.any():
-        return clicks
-    origins = records.select(ORIGIN)[rows]
-    return clicks.hstack(origins.select(pl.when(may_be_late).then(pl.col(name)).alias(name) for name in ORIGIN))
-
-
 def _to_bytes(bucket: pl.DataFrame) -> bytes:
-    if "offset" in bucket.columns and bucket["offset"].null_count() == len(bucket):
-        bucket = bucket.drop(ORIGIN)
     stream = io.BytesIO()
     bucket.write_ipc_stream(stream)
     return stream.getvalue()

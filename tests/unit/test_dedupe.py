@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import polars as pl
 import pytest
 
-from tests.builders import MINUTE, NOON, raw
-from udfs.dedupe import LATE, DedupeClicks, DedupeRules
-from udfs.packing import RECORD, Packing, pack
+from tests.builders import MINUTE, NOON, SECOND, raw
+from udfs.dedupe import END_OF_INPUT, LATE, DedupeClicks, DedupeRules
+from udfs.packing import NO_CLICKS, RECORD, Packing, pack
 
 RULES = DedupeRules(window=MINUTE, horizon=10 * MINUTE, buckets=1)
 BEFORE_ALL = -(2**63)
@@ -18,6 +18,7 @@ class FakeFlink:
 
     def __init__(self) -> None:
         self.state: dict[int, bytes] = {}
+        self.closed: int | None = None
         self.timers: set[int] = set()
         self.watermark = BEFORE_ALL
         self.restart()
@@ -27,7 +28,8 @@ class FakeFlink:
         self.operator = DedupeClicks(rules)
         remove = self.state.pop
         state = SimpleNamespace(put=self.state.__setitem__, remove=remove, items=lambda: list(self.state.items()))
-        self.operator.open(SimpleNamespace(get_map_state=lambda _: state))
+        closed = SimpleNamespace(value=lambda: self.closed, update=lambda watermark: setattr(self, "closed", watermark))
+        self.operator.open(SimpleNamespace(get_map_state=lambda _: state, get_state=lambda _: closed))
 
     @property
     def context(self):
@@ -35,15 +37,15 @@ class FakeFlink:
         return SimpleNamespace(get_current_key=lambda: 0, timer_service=lambda: timers)
 
     def send(self, *values: bytes) -> list[object]:
-        rows = [(None, value, 0, offset, NOON, self.watermark) for offset, value in enumerate(values)]
-        packed = pack(pl.DataFrame(rows, schema=RECORD, orient="row"), Packing(MINUTE, MINUTE * 100, 1))
-        return list(self.operator.process_element((0, packed["packed"].drop_nulls()[0]), self.context))
+        rows = [(None, value, 0, offset, NOON) for offset, value in enumerate(values)]
+        packed = pack(pl.DataFrame(rows, schema=RECORD, orient="row"), Packing(MINUTE, MINUTE * 100, 1))["packed"]
+        return list(self.operator.process_element((0, next(iter(packed.drop_nulls()), NO_CLICKS)), self.context))
 
     def advance(self, watermark: int) -> None:
         self.watermark = watermark
-        for timer in sorted(timer for timer in self.timers if timer <= watermark):
-            self.timers.discard(timer)
-            assert list(self.operator.on_timer(timer, self.context)) == []
+        while due := [timer for timer in self.timers if timer <= watermark]:
+            self.timers.discard(min(due))
+            assert list(self.operator.on_timer(min(due), self.context)) == []
 
 
 def terms(outputs: list[object]) -> list[tuple[int, ...]]:
@@ -96,16 +98,38 @@ def test_a_late_click_makes_no_later_one_a_duplicate(flink):
     assert terms(flink.send(raw(click_id="c", click_timestamp=NOON + MINUTE)))[0][2] == 1
 
 
-def test_state_and_timers_are_gone_when_the_last_window_that_needs_them_closes(flink):
+def test_identities_are_gone_when_the_last_window_that_needs_them_closes(flink):
     flink.send(raw())
     flink.send(raw(user_id="2"))
     flink.advance(NOON + 11 * MINUTE - 2)
     assert len(flink.state) == 2
     flink.advance(NOON + 11 * MINUTE - 1)
     assert flink.state == {}
-    assert flink.timers == set()
     assert flink.operator._buckets[0].slices == {}
     assert len(flink.operator._buckets[0].identities) == 0
+
+
+def test_a_bucket_has_one_timer_at_the_end_of_the_next_window_to_close(flink):
+    for user in range(3):
+        flink.send(raw(user_id=str(user), click_timestamp=NOON + user * MINUTE))
+    flink.advance(NOON + 90 * SECOND)
+    assert flink.timers == {NOON + 2 * MINUTE - 1}
+
+
+def test_no_timer_and_no_identity_is_left_at_the_end_of_the_input(flink):
+    flink.send(raw(), raw(click_timestamp=NOON + 5 * MINUTE))
+    flink.advance(END_OF_INPUT)
+    assert flink.timers == set()
+    assert flink.state == {}
+
+
+def test_a_click_that_is_late_stays_late_after_a_restart_without_a_watermark(flink):
+    flink.send()
+    flink.advance(NOON + MINUTE - 1)
+    flink.watermark = BEFORE_ALL
+    flink.restart()
+    assert terms(flink.send(raw())) == [(NOON, 1, 0, 0, 1)]
+    assert terms(flink.send(raw(click_timestamp=NOON + MINUTE))) == [(NOON + MINUTE, 1, 1, 0, 0)]
 
 
 def test_a_restart_remembers_what_was_counted(flink):

@@ -8,8 +8,8 @@ from udfs.packing import NO_BUCKET, RECORD, Packing, bucket_of, pack, unpack
 PACKING = Packing(window=MINUTE, max_clock_skew=5 * MINUTE, buckets=4)
 
 
-def records(*values: bytes | None, watermark: int | None = None) -> pl.DataFrame:
-    rows = [(b"key", value, 1, offset, NOON, watermark) for offset, value in enumerate(values)]
+def records(*values: bytes | None) -> pl.DataFrame:
+    rows = [(b"key", value, 1, offset, NOON) for offset, value in enumerate(values)]
     return pl.DataFrame(rows, schema=RECORD, orient="row")
 
 
@@ -57,16 +57,7 @@ def test_an_identity_in_several_windows_keeps_the_order_it_came_in():
     assert [ads for _, ads in parts(pack(records(*values), PACKING))] == [["ad-2"], ["ad-0"], ["ad-1"]]
 
 
-def test_only_clicks_that_may_be_late_carry_their_bytes():
-    early, late = raw(), raw(click_timestamp=NOON - MINUTE, user_id="user-2")
-    packed = pack(records(early, late, watermark=NOON - 1), Packing(MINUTE, 5 * MINUTE, 1))
-    origins = {part.window_start: part.origins for part in unpack(packed["packed"].drop_nulls()[0])}
-    assert origins[NOON - MINUTE].rows() == [(b"key", late, 1, 1, NOON)]
-    assert origins[NOON].rows() == [(None, None, None, None, None)]
-
-
-def test_a_window_is_closed_by_its_last_millisecond():
-    (payload,) = pack(records(raw(), watermark=NOON + MINUTE - 2), PACKING)["packed"]
-    assert next(unpack(payload)).origins is None
-    (payload,) = pack(records(raw(), watermark=NOON + MINUTE - 1), PACKING)["packed"]
-    assert next(unpack(payload)).origins is not None
+def test_clicks_take_their_records_along():
+    packed = pack(records(b"not json", raw(), None, raw(user_id="user-2")), Packing(MINUTE, 5 * MINUTE, 1))
+    (part,) = unpack(packed["packed"].drop_nulls()[0])
+    assert part.records.rows() == [(b"key", raw(), 1, 1, NOON), (b"key", raw(user_id="user-2"), 1, 3, NOON)]

@@ -70,7 +70,7 @@ def environment(settings: Settings, batch: int) -> tuple[StreamExecutionEnvironm
     return env, StreamTableEnvironment.create(env)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run() -> Callable[..., Published]:
     """Run the job over records to their end; with batches of 1 each record meets the watermark of those before."""
 

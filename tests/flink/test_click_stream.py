@@ -15,10 +15,57 @@ def at(milliseconds: int, user: str = "user-1", **overrides: object) -> tuple:
     return record(raw(click_timestamp=NOON + milliseconds, user_id=user, **overrides))
 
 
-def test_duplicates_within_and_across_batches_are_counted_once(run):
-    published = run([at(1, "a"), at(1, "a"), at(2, "b"), at(1, "a"), at(2, "b"), at(3, "c")], batch=4)
-    assert published.clicks == {("ad-1", NOON): 3}
-    assert published.terms == {NOON: (6, 3, 3, 0, 0)}
+ODD_ADS = ["\x1e,\x1f", "😀", '"\\', "a\nb", " ", "\u0000", "{}"]
+POISON = [b"", b"\xff\x1e", b'{"click_timestamp": 1e999999999}', b"[" * 30_000, b" " * 1_000_000, None]
+ABSURD_TIMES = ["9" * 400, "-" + "9" * 400, "1e400", str(2**63 - 1), str(-(2**63)), "253402300800000", "NaN", "[1]"]
+
+
+@pytest.fixture(scope="module")
+def minute(run):
+    """A minute of clicks, in batches of four: three of ad-1, two of ad-2, one of each odd ad, and three duplicates."""
+    plain = [at(1, "a"), at(1, "a"), at(2, "b"), at(1, "a"), at(2, "b"), at(3, "c")]
+    others = [at(4, "a", ad_id="ad-2"), at(5, "b", ad_id="ad-2"), *(at(6, ad_id=ad) for ad in ODD_ADS)]
+    return run([*plain, *others], batch=4, top_ads=3)
+
+
+@pytest.fixture(scope="module")
+def rejects(run):
+    """Poison, then clicks of absurd times, all with a key, and one valid click."""
+    absurd = [raw().replace(str(NOON).encode(), literal.encode()) for literal in ABSURD_TIMES]
+    return run([*(record(value, key=b"k", time=NOON) for value in POISON + absurd), at(0)])
+
+
+def test_duplicates_within_and_across_batches_are_counted_once(minute):
+    assert minute.clicks["ad-1", NOON] == 3
+    assert minute.terms == {NOON: (15, 12, 3, 0, 0)}
+
+
+def test_ad_ids_of_any_characters_pass_unchanged(minute):
+    assert {ad for ad, _ in minute.clicks} == {"ad-1", "ad-2", *ODD_ADS}
+
+
+def test_a_count_says_that_it_comes_from_the_stream(minute):
+    assert ("ad-1", NOON, NOON + MINUTE, 3, 0, "stream") in minute.counts
+
+
+def test_the_top_ads_of_a_window_are_ranked_by_clicks_then_name(minute):
+    assert sorted(minute.top_ads) == [
+        (NOON, 1, NOON + MINUTE, "ad-1", 3),
+        (NOON, 2, NOON + MINUTE, "ad-2", 2),
+        (NOON, 3, NOON + MINUTE, min(ODD_ADS), 1),
+    ]
+
+
+def test_an_invalid_record_keeps_its_key_and_bytes_and_tells_its_reason(rejects):
+    poison = rejects.invalid[: len(POISON)]
+    assert [(key, value) for key, value, _ in poison] == [(b"k", value) for value in POISON]
+    reasons = [headers["clickproof.reason"].decode() for *_, headers in poison]
+    assert reasons == ["not_json", "not_json", "missing_field", "not_json", "too_large", "not_json"]
+
+
+def test_invalid_records_are_booked_on_the_minute_of_their_own_timestamp(rejects):
+    invalid = len(POISON) + len(ABSURD_TIMES)
+    assert rejects.terms == {NOON: (invalid + 1, 1, 0, 0, invalid)}
 
 
 def test_clicks_of_one_ad_are_summed_over_buckets_and_subtasks(run):
@@ -28,24 +75,30 @@ def test_clicks_of_one_ad_are_summed_over_buckets_and_subtasks(run):
     assert published.terms == {NOON: (600, 300, 300, 0, 0)}
 
 
-def test_a_click_is_late_from_the_millisecond_the_watermark_reaches_its_windows_last(run):
+LATE = record(raw(click_timestamp=NOON + 2, country="DE"), key=b"any \xff")
+
+
+@pytest.fixture(scope="module")
+def boundary(run):
+    """The first minute is closed by the fourth click, not yet by the second."""
     closing = LAST_MS + OUT_OF_ORDERNESS
-    published = run([at(0, "a"), at(closing - 1, "b"), at(1, "c"), at(closing, "d"), at(2, "e")])
-    assert published.clicks == {("ad-1", NOON): 2, ("ad-1", NOON + MINUTE): 2}
-    assert published.terms[NOON] == (3, 2, 0, 1, 0)
-    assert [value for _, value, _ in published.late] == [at(2, "e")[1]]
+    return run([at(0, "a"), at(closing - 1, "b"), at(1, "c"), at(closing, "d"), LATE])
 
 
-def test_a_late_record_keeps_its_key_and_bytes_and_tells_its_origin(run):
-    late = record(raw(click_timestamp=NOON, country="DE"), key=b"any \xff")
-    ((key, value, headers),) = run([at(5 * MINUTE), late]).late
-    assert (key, value) == late[:2]
+def test_a_click_is_late_from_the_millisecond_the_watermark_reaches_its_windows_last(boundary):
+    assert boundary.clicks == {("ad-1", NOON): 2, ("ad-1", NOON + MINUTE): 2}
+    assert boundary.terms[NOON] == (3, 2, 0, 1, 0)
+
+
+def test_a_late_record_keeps_its_key_and_bytes_and_tells_its_origin(boundary):
+    ((key, value, headers),) = boundary.late
+    assert (key, value) == LATE[:2]
     assert headers == {
         "clickproof.reason": b"late",
         "clickproof.topic": b"clicks",
         "clickproof.partition": b"0",
-        "clickproof.offset": b"1",
-        "clickproof.timestamp": str(late[2]).encode(),
+        "clickproof.offset": b"4",
+        "clickproof.timestamp": str(LATE[2]).encode(),
     }
 
 
@@ -73,23 +126,6 @@ def test_a_heartbeat_moves_the_watermark_and_is_no_click(run):
     assert published.invalid == []
 
 
-def test_an_invalid_record_keeps_its_bytes_and_is_booked_on_its_own_minute(run):
-    poison = [b"", b"\xff\x1e", b'{"click_timestamp": 1e999999999}', b"[" * 30_000, b" " * 1_000_000, None]
-    published = run([record(value, key=b"k", time=NOON) for value in poison] + [at(0)])
-    assert sorted(published.invalid, key=lambda row: int(row[2]["clickproof.offset"]))
-    assert [(key, value) for key, value, _ in published.invalid] == [(b"k", value) for value in poison]
-    reasons = [headers["clickproof.reason"].decode() for *_, headers in published.invalid]
-    assert reasons == ["not_json", "not_json", "missing_field", "not_json", "too_large", "not_json"]
-    assert published.terms == {NOON: (7, 1, 0, 0, 6)}
-
-
-def test_absurd_timestamps_never_stop_the_job(run):
-    literals = ["9" * 400, "-" + "9" * 400, "1e400", str(2**63 - 1), str(-(2**63)), "253402300800000", "NaN", "[1]"]
-    values = [raw().replace(str(NOON).encode(), literal.encode()) for literal in literals]
-    published = run([record(value, time=NOON) for value in values] + [at(0)])
-    assert published.terms == {NOON: (9, 1, 0, 0, 8)}
-
-
 def test_a_click_id_is_counted_again_only_beyond_the_horizon(run):
     minutes = [0, 10, 11, 20, 22]
     clicks = [
@@ -98,23 +134,3 @@ def test_a_click_id_is_counted_again_only_beyond_the_horizon(run):
     ]
     counted = {(start - NOON) // MINUTE for (_, start) in run(clicks).clicks}
     assert counted == {0, 11, 22}
-
-
-def test_the_top_ads_of_a_window_are_ranked_by_clicks_then_name(run):
-    clicks = [at(n, f"user-{n}", ad_id=ad) for n, ad in enumerate(["c", "a", "b", "b", "c", "d"])]
-    published = run(clicks, top_ads=3)
-    assert sorted(published.top_ads) == [
-        (NOON, 1, NOON + MINUTE, "b", 2),
-        (NOON, 2, NOON + MINUTE, "c", 2),
-        (NOON, 3, NOON + MINUTE, "a", 1),
-    ]
-
-
-def test_a_count_says_that_it_comes_from_the_stream(run):
-    assert run([at(0)]).counts == [("ad-1", NOON, NOON + MINUTE, 1, 0, "stream")]
-
-
-def test_ad_ids_of_any_characters_pass_unchanged(run):
-    ads = ["\x1e,\x1f", "😀", '"\\', "a\nb", " ", "\u0000", "{}"]
-    published = run([at(n, f"user-{n}", ad_id=ad) for n, ad in enumerate(ads)], batch=10)
-    assert {ad for ad, _ in published.clicks} == set(ads)

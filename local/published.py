@@ -70,7 +70,7 @@ class Published:
 
 def read_published(connection: dict[str, Any], topics: JobTopics) -> Published:
     """Read all results that are committed. Raises KafkaError."""
-    counts, twice = _read_counts(connection, topics.counts)
+    counts, twice = read_counts(connection, topics.counts)
     late, invalid = ([*map(rejected, read_topic(connection, topic))] for topic in (topics.late, topics.invalid))
     return Published(counts, twice, late, invalid, read_ledger(connection, topics.ledger))
 
@@ -81,7 +81,8 @@ def read_ledger(connection: dict[str, Any], topic: str) -> dict[int, dict[str, i
     return {row["window_start"]: {term: row[term] for term in TERMS} for row in rows}
 
 
-def _read_counts(connection: dict[str, Any], topic: str) -> tuple[dict[Cell, int], list[Cell]]:
+def read_counts(connection: dict[str, Any], topic: str) -> tuple[dict[Cell, int], list[Cell]]:
+    """The counts, and those that were published more than once."""
     counts: dict[Cell, int] = {}
     published: Counter[Cell] = Counter()
     for record in read_topic(connection, topic):

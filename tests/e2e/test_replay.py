@@ -1,0 +1,113 @@
+"""A replay counts every line of a file exactly once, whatever its bytes, on a real broker and cluster."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from local import cli
+from local.generator import generate
+from local.judge import judge
+from local.recount import MAX_CLOCK_SKEW, recount_files
+from local.replay import replay
+from local.stack import HOME_VARIABLE, KAFKA_PORT_VARIABLE, REST_PORT_VARIABLE, Stack
+from local.traffic import Traffic
+from tests.builders import NOON, raw
+
+pytestmark = pytest.mark.e2e
+
+GARBAGE = [
+    b"",
+    b"\r",
+    b"\x00",
+    b"\x1e",
+    b"\xff\xfe\xfa",
+    b"\xef\xbb\xbf" + raw(),
+    raw()[:-1],
+    raw() + raw(),
+    b"[" + raw() + b"]",
+    b"[" * 100_000,
+    b'{"click_timestamp":{"click_timestamp":1}}',
+    b"null",
+    b"NaN",
+    raw(ad_id=7),
+    raw(ad_id=["ad"]),
+    raw(ad_id="\ud800"),
+    raw(ad_id="ad").replace(b"ad", b"\xed\xa0\x80", 1),
+    raw(ad_id="a\x1eb").replace(rb"\u001e", b"\x1e"),
+    raw(click_timestamp=True),
+    raw(click_timestamp=1e3),
+    raw(click_timestamp=-1),
+    raw(click_timestamp=2**63),
+    raw(click_timestamp=10**400),
+    raw(click_timestamp=-(10**400)),
+    raw().replace(str(NOON).encode(), b"1e999999999"),
+    raw().replace(str(NOON).encode(), b"9" * 60_000),
+    raw(extra="x" * 1_000_000),
+    b"x" * 1_000_000,
+    b" " * 1_000_000,
+]
+ODD_CLICKS = [
+    raw(user_id="crlf") + b"\r",
+    raw(ad_id='"a","b"\r\nc\x00\x1e😀'),
+    raw(ad_id=" "),
+    raw(ad_id="nested", extra={"ad_id": [{"click_timestamp": 10**30}]}),
+    raw(ad_id="edge", click_timestamp=0),
+    b" \t" + raw(user_id="space") + b"\r \t",
+    raw(user_id="last"),
+]
+
+
+def a_file(tmp_path: Path, content: bytes) -> Path:
+    file = tmp_path / "clicks.jsonl"
+    file.write_bytes(content)
+    return file
+
+
+def replayed(stack: Stack, file: Path, out: Path) -> dict[str, int]:
+    """Replay the file, see the results recounted, return the ledger."""
+    now = int(time.time() * 1000)
+    result = replay(file, out, stack, 2, lambda doing, lines: None)
+    assert recount_files(file, out, now) == []
+    assert json.loads((out / "ledger.json").read_text()) == result.ledger
+    return result.ledger
+
+
+def test_200_000_clicks_of_every_kind_are_exact(stack: Stack, tmp_path: Path) -> None:
+    file = tmp_path / "clicks.jsonl"
+    truth = generate(Traffic(clicks=200_000, seed=7), file)
+    ledger = replayed(stack, file, tmp_path / "results")
+    assert ledger["raw"] == truth["raw"] == 200_000
+    assert ledger["counted"] + ledger["duplicate"] + ledger["late"] == truth["valid"]
+    assert min(ledger.values()) > 0
+
+
+def test_every_odd_line_is_processed_exactly_once(stack: Stack, tmp_path: Path) -> None:
+    garbage = [line for line in GARBAGE if judge(line, NOON, MAX_CLOCK_SKEW).click is None]
+    assert garbage == GARBAGE
+    file = a_file(tmp_path, b"\n".join([*GARBAGE, *ODD_CLICKS, *GARBAGE, *ODD_CLICKS]))
+    ledger = replayed(stack, file, tmp_path)
+    assert ledger["invalid"] == 2 * len(GARBAGE)
+    assert ledger["counted"] + ledger["late"] >= len(ODD_CLICKS)
+    assert (tmp_path / "invalid.jsonl").read_bytes() == b"\n".join([*GARBAGE, *GARBAGE, b""])
+
+
+def test_an_empty_file_gives_empty_results_on_the_running_stack(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, str(stack.home))
+    monkeypatch.setenv(KAFKA_PORT_VARIABLE, str(stack.broker.port))
+    monkeypatch.setenv(REST_PORT_VARIABLE, str(stack.cluster.rest_port))
+    file, out = a_file(tmp_path, b""), tmp_path / "new" / "results"
+    monkeypatch.setattr(sys, "argv", ["clickproof", "replay", str(file), "--out", str(out), "--json"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 0
+    assert json.loads(capsys.readouterr().out)["lines"] == 0
+    assert (out / "counts.csv").read_bytes() == b"window_start,ad_id,clicks\r\n"
+    assert (out / "late.jsonl").read_bytes() == (out / "invalid.jsonl").read_bytes() == b""
+    assert set(json.loads((out / "ledger.json").read_text()).values()) == {0}
+    assert stack.broker.alive()
+    assert stack.cluster.alive()

@@ -15,7 +15,7 @@ from jobs.operators import name_operators
 from jobs.settings import Settings, SettingsError, load, milliseconds
 from udfs.dedupe import COUNTS, LATE, PACKED, DedupeClicks, DedupeRules
 from udfs.pack_clicks import pack_clicks
-from udfs.packing import NO_BUCKET, NO_CLICKS, Packing
+from udfs.packing import NO_BUCKET, Packing
 
 _BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
 BATCHES = Types.ROW_NAMED(
@@ -73,17 +73,10 @@ def pack(env: StreamTableEnvironment, clicks: Table, settings: Settings) -> Data
 
 
 def decide(env: StreamTableEnvironment, batches: DataStream, settings: Settings) -> DataStream:
-    """Send each click one way, late, duplicate or counted: a stream of `COUNTS` with the side output `LATE`.
-
-    Every bucket is touched once at the start, without clicks, so that each has the watermark in its state from then on.
-    """
+    """Send each click one way, late, duplicate or counted: a stream of `COUNTS` with the side output `LATE`."""
     rules = DedupeRules(milliseconds(settings.window), milliseconds(settings.dedupe_horizon), settings.buckets)
     batch = env.from_data_stream(batches, _with_watermark("timestamp"))
-    buckets = ", ".join(f"({bucket})" for bucket in range(settings.buckets))
-    packed = env.sql_query(f"""
-        SELECT bucket, packed FROM {batch} WHERE packed IS NOT NULL
-        UNION ALL
-        SELECT bucket, CAST(X'{NO_CLICKS.hex()}' AS BYTES) FROM (VALUES {buckets}) AS every_bucket(bucket)""")
+    packed = env.sql_query(f"SELECT bucket, packed FROM {batch} WHERE packed IS NOT NULL")
     return (
         env.to_append_stream(packed, PACKED)
         .key_by(lambda row: row[0], key_type=Types.INT())

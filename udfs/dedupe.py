@@ -71,6 +71,8 @@ class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
       (map: window start / window * 2^32 + slice -> bytes); the sets in memory are a cache, rebuilt after a restore;
     - the watermark that last closed a window: Flink restores no watermarks, and a click that is late must stay late.
 
+    A bucket that has no state yet takes that watermark from the others of its subtask, which all have the same one.
+
     One event-time timer a bucket, at the end of the next window to close, keeps that watermark and clears the
     identities that no click on time can repeat any more.
     """
@@ -87,7 +89,7 @@ class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
     def process_element(self, value: Row, ctx: KeyedProcessFunction.Context) -> Iterator[object]:
         """Decide the clicks of a packed bucket against the watermark."""
         bucket = self._bucket(ctx.get_current_key())
-        watermark = max(ctx.timer_service().current_watermark(), bucket.closed)
+        watermark = max(ctx.timer_service().current_watermark(), *(known.closed for known in self._buckets.values()))
         if not bucket.ticking:
             bucket.ticking = True
             self._tick_after(watermark, ctx)

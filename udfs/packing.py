@@ -24,7 +24,6 @@ RECORD = pl.Schema(
 """A Kafka record, `timestamp` in epoch ms: what a click takes along, as it may turn out late."""
 
 NO_BUCKET = -1
-NO_CLICKS = b""
 
 
 @dataclass(frozen=True)
@@ -68,9 +67,7 @@ def pack(records: pl.DataFrame, packing: Packing) -> pl.DataFrame:
 
 
 def unpack(packed: bytes) -> Iterator[Part]:
-    """Return a bucket's clicks as parts, such that an identity's first click comes first; none for `NO_CLICKS`."""
-    if packed == NO_CLICKS:
-        return
+    """Return a bucket's clicks as parts, such that an identity's first click comes first."""
     clicks = pl.read_ipc_stream(io.BytesIO(packed))
     for part in _by_window(clicks):
         identities, ad_ids = part["identity"].to_list(), part["ad_id"].to_list()

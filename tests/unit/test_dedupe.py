@@ -7,7 +7,7 @@ import pytest
 
 from tests.builders import MINUTE, NOON, SECOND, raw
 from udfs.dedupe import END_OF_INPUT, LATE, DedupeClicks, DedupeRules
-from udfs.packing import NO_CLICKS, RECORD, Packing, pack
+from udfs.packing import RECORD, Packing, pack
 
 RULES = DedupeRules(window=MINUTE, horizon=10 * MINUTE, buckets=1)
 BEFORE_ALL = -(2**63)
@@ -39,7 +39,7 @@ class FakeFlink:
     def send(self, *values: bytes) -> list[object]:
         rows = [(None, value, 0, offset, NOON) for offset, value in enumerate(values)]
         packed = pack(pl.DataFrame(rows, schema=RECORD, orient="row"), Packing(MINUTE, MINUTE * 100, 1))["packed"]
-        return list(self.operator.process_element((0, next(iter(packed.drop_nulls()), NO_CLICKS)), self.context))
+        return list(self.operator.process_element((0, packed.drop_nulls()[0]), self.context))
 
     def advance(self, watermark: int) -> None:
         self.watermark = watermark
@@ -124,7 +124,7 @@ def test_no_timer_and_no_identity_is_left_at_the_end_of_the_input(flink):
 
 
 def test_a_click_that_is_late_stays_late_after_a_restart_without_a_watermark(flink):
-    flink.send()
+    flink.send(raw(user_id="2"))
     flink.advance(NOON + MINUTE - 1)
     flink.watermark = BEFORE_ALL
     flink.restart()

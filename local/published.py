@@ -12,6 +12,7 @@ from local.books import TERMS, Cell
 from local.processes import await_until
 from local.recount import Rejected, recount, rejected
 from local.topics import read_topic
+from udfs.ledger import Terms
 
 COMMIT_TIMEOUT = 60.0
 
@@ -59,7 +60,7 @@ class Published:
         terms, counted = self.terms, sum(self.counts.values())
         for start, ad_id in self.twice:
             yield f"The count of ad {ad_id!r} in window {start} was published more than once."
-        if terms["raw"] != terms["counted"] + terms["duplicate"] + terms["late"] + terms["invalid"]:
+        if not Terms(**terms).balanced:
             yield f"The ledger does not balance: {terms}."
         if terms["counted"] != counted:
             yield f"The ledger has {terms['counted']} clicks counted, the counts add up to {counted}."

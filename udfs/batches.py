@@ -7,14 +7,13 @@ Whatever else arrives, however odd, is judged one by one by `udfs.clicks.judge`:
 import polars as pl
 import polars_hash as plh
 
-from udfs.clicks import MAX_LENGTHS, MAX_VALUE_BYTES, Invalid, judge
+from udfs.clicks import IDENTITY_BYTES, MAX_LENGTHS, MAX_VALUE_BYTES, Invalid, judge
 from udfs.plain_json import KNOWN_FIELDS, KNOWN_KEY, PLAIN_OBJECT, TEXT_FIELDS
 
 JUDGED = {"row": pl.UInt32, "click_timestamp": pl.Int64, "ad_id": pl.String, "identity": pl.Binary, "reason": pl.String}
 """A verdict: the row it is about, and either the click or the reason why it is none."""
 
 _FIELDS = pl.Struct(dict.fromkeys(TEXT_FIELDS, pl.String) | {"click_timestamp": pl.Int64})
-_ID_HEX = 32  # 16 bytes of the digest
 
 
 def judge_batch(records: pl.DataFrame, max_clock_skew: int) -> pl.DataFrame:
@@ -74,7 +73,7 @@ def _identity() -> pl.Expr:
         .otherwise("t" + pl.concat_str(fields, separator=":"))
     )
     digest = plh.CryptographicHashingNameSpace(text).blake3()
-    return digest.str.head(_ID_HEX).str.decode("hex").alias("identity")
+    return digest.str.head(2 * IDENTITY_BYTES).str.decode("hex").alias("identity")
 
 
 def _judge_one_by_one(records: pl.DataFrame, max_clock_skew: int) -> pl.DataFrame:

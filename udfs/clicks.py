@@ -24,6 +24,7 @@ Reason = Literal[
     "future_timestamp",
 ]
 
+IDENTITY_BYTES = 16
 MAX_VALUE_BYTES = 64 * 1024
 MAX_NESTING = 64
 MAX_TIMESTAMP = 2**63 - 1
@@ -55,7 +56,7 @@ class Click:
 
     def identity(self) -> bytes:
         """16 bytes that stand for this click: the head of the BLAKE3 digest of `identity_text`."""
-        return blake3(self.identity_text().encode()).digest(16)
+        return blake3(self.identity_text().encode()).digest(IDENTITY_BYTES)
 
     def identity_text(self) -> str:
         """The client's own id, or the four fields with the lengths (in UTF-8 bytes) that keep them apart."""

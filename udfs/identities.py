@@ -6,7 +6,7 @@ rule compares windows, not the clock, so it gives the same answer however far th
 
 from collections.abc import Iterable, Iterator
 
-IDENTITY_BYTES = 16
+from udfs.clicks import IDENTITY_BYTES
 
 
 class CountedIdentities:
@@ -20,7 +20,7 @@ class CountedIdentities:
         """Count identities in a window; returns the new ones, which are no duplicates."""
         new = set(identities)
         for start, counted in self._counted.items():
-            if abs(start - window_start) <= self._horizon and not new.isdisjoint(counted):
+            if abs(start - window_start) <= self._horizon:
                 new -= new & counted
         if new:
             self._counted.setdefault(window_start, set()).update(new)

@@ -56,7 +56,7 @@ build/uv/bin/uv:
 
 build/.environment: pyproject.toml uv.lock $(UV)
 	@echo "installing the locked environment into .venv"
-	@$(UV) sync --frozen --quiet --python $(PYTHON)
+	@$(UV) sync --frozen --quiet --compile-bytecode --python $(PYTHON)
 	@touch $@
 
 build/.jars: flink-conf/pom.xml

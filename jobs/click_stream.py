@@ -6,25 +6,17 @@
 import sys
 from dataclasses import dataclass
 
-from pyflink.common import Types
 from pyflink.datastream import DataStream, StreamExecutionEnvironment
 from pyflink.table import Schema, StreamTableEnvironment, Table
 
 from jobs import tables
+from jobs.keys import keyed
 from jobs.operators import name_operators
 from jobs.settings import Settings, SettingsError, load, milliseconds
-from udfs.dedupe import COUNTS, LATE, PACKED, DedupeClicks, DedupeRules
-from udfs.pack_clicks import pack_clicks
-from udfs.packing import NO_BUCKET, Packing
+from udfs.dedupe import COUNTS, INVALID, LATE, DedupeClicks, DedupeRules
+from udfs.pack_clicks import NO_BUCKET, PARCELS, pack_clicks
+from udfs.packing import Packing
 
-_BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
-BATCHES = Types.ROW_NAMED(
-    ["bucket", "packed", "reason", "timestamp", "key", "value", "partition", "offset"],
-    [Types.INT(), _BYTES, Types.STRING(), Types.LONG(), _BYTES, _BYTES, Types.INT(), Types.LONG()],
-)
-"""A bucket of packed clicks, or an invalid record with its reason."""
-
-_RECORD = ("key", "value", "partition", "offset")
 STREAM_VERSION = 0
 """A stream's count is outranked by every reconciliation."""
 
@@ -45,44 +37,37 @@ def build(env: StreamTableEnvironment, clicks: Table, settings: Settings) -> Res
 
     `clicks` has the columns key, value, partition, offset, timestamp and event_time, the last one with the watermark.
     """
-    batches = pack(env, clicks, settings)  # (bucket, packed) or (reason, the record)
-    decided = decide(env, batches, settings)  # (window_start, clicks per ad, terms of the ledger)
+    env.get_config().set_local_timezone("UTC")
+    parcels = pack(env, clicks, settings)  # (bucket, packed clicks or rejects)
+    decided = decide(parcels, settings)  # (window_start, clicks per ad, terms of the ledger)
     counts = count(env, decided, settings)
     return Results(
         counts=publishable(env, counts),
         top_ads=rank(env, counts, settings),
         late=late_records(env, decided, settings),
-        invalid=invalid_records(env, batches, settings),
-        ledger=balance(env, batches, decided, settings),
+        invalid=invalid_records(env, decided, settings),
+        ledger=balance(env, decided, settings),
     )
 
 
 def pack(env: StreamTableEnvironment, clicks: Table, settings: Settings) -> DataStream:
-    """Judge the clicks, batch by batch, and pack the valid ones by bucket: a stream of `BATCHES`."""
+    """Judge the records, batch by batch, and pack them by bucket: a stream of `PARCELS`."""
     packing = Packing(milliseconds(settings.window), milliseconds(settings.max_clock_skew), settings.buckets)
     env.create_temporary_function("pack", pack_clicks(packing))
-    batches = env.sql_query(f"""
-        SELECT p.bucket, p.packed, p.reason, p.`timestamp`, {", ".join(map(_if_invalid, _RECORD))}
+    parcels = env.sql_query(f"""
+        SELECT p.bucket, p.packed
         FROM (
-          SELECT pack(`key`, `value`, `partition`, `offset`, CAST(`timestamp` AS TIMESTAMP(3))) AS p,
-                 `key`, `value`, `partition`, `offset`
+          SELECT pack(`key`, `value`, `partition`, `offset`, {tables.epoch_ms("`timestamp`")}) AS p
           FROM {clicks} WHERE NOT {tables.is_heartbeat()}
         )
-        WHERE p.bucket <> {NO_BUCKET} OR p.reason IS NOT NULL""")
-    return env.to_append_stream(batches, BATCHES)
+        WHERE p.bucket <> {NO_BUCKET}""")
+    return env.to_append_stream(parcels, PARCELS)
 
 
-def decide(env: StreamTableEnvironment, batches: DataStream, settings: Settings) -> DataStream:
-    """Send each click one way, late, duplicate or counted: a stream of `COUNTS` with the side output `LATE`."""
+def decide(parcels: DataStream, settings: Settings) -> DataStream:
+    """Send each record one way: a stream of `COUNTS` with the side outputs `LATE` and `INVALID`."""
     rules = DedupeRules(milliseconds(settings.window), milliseconds(settings.dedupe_horizon), settings.buckets)
-    batch = env.from_data_stream(batches, _with_watermark("timestamp"))
-    packed = env.sql_query(f"SELECT bucket, packed FROM {batch} WHERE packed IS NOT NULL")
-    return (
-        env.to_append_stream(packed, PACKED)
-        .key_by(lambda row: row[0], key_type=Types.INT())
-        .process(DedupeClicks(rules), output_type=COUNTS)
-        .name("dedupe")
-    )
+    return keyed(parcels, PARCELS).process(DedupeClicks(rules), output_type=COUNTS).name("dedupe")
 
 
 def count(env: StreamTableEnvironment, decided: DataStream, settings: Settings) -> Table:
@@ -116,32 +101,26 @@ def rank(env: StreamTableEnvironment, counts: Table, settings: Settings) -> Tabl
 
 def late_records(env: StreamTableEnvironment, decided: DataStream, settings: Settings) -> Table:
     """Return the late clicks as they came, with their origin in headers."""
-    late = env.from_data_stream(decided.get_side_output(LATE))
-    headers = tables.headers(settings, "'late'")
-    return env.sql_query(f"SELECT `key`, `value`, {headers} FROM {late}")
+    return _with_origin(env, decided.get_side_output(LATE), settings, "'late'")
 
 
-def invalid_records(env: StreamTableEnvironment, batches: DataStream, settings: Settings) -> Table:
+def invalid_records(env: StreamTableEnvironment, decided: DataStream, settings: Settings) -> Table:
     """Return the invalid records as they came, with their reason and origin in headers."""
-    headers = tables.headers(settings, "reason")
-    records = env.from_data_stream(batches)
-    return env.sql_query(f"SELECT `key`, `value`, {headers} FROM {records} WHERE reason IS NOT NULL")
+    return _with_origin(env, decided.get_side_output(INVALID), settings, "reason")
 
 
-def balance(env: StreamTableEnvironment, batches: DataStream, decided: DataStream, settings: Settings) -> Table:
+def balance(env: StreamTableEnvironment, decided: DataStream, settings: Settings) -> Table:
     """Add up the ledger's terms for each minute; invalid records are booked on the minute of their record timestamp."""
-    window = milliseconds(settings.window)
+    terms = ", ".join(f"SUM(`{term}`) AS `{term}`" for term in ("raw", "counted", "duplicate", "late", "invalid"))
     return env.sql_query(f"""
-        SELECT window_start, window_start + {window} AS window_end, SUM(`raw`) AS `raw`, SUM(counted) AS counted,
-               SUM(duplicate) AS duplicate, SUM(late) AS late, SUM(invalid) AS invalid, SUM(`raw`) AS version
-        FROM (
-          SELECT `start` AS window_start, `raw`, counted, duplicate, late, CAST(0 AS BIGINT) AS invalid
-          FROM {env.from_data_stream(decided)}
-          UNION ALL
-          SELECT `timestamp` - MOD(`timestamp`, {window}), 1, 0, 0, 0, 1
-          FROM {env.from_data_stream(batches)} WHERE reason IS NOT NULL
-        )
-        GROUP BY window_start""")
+        SELECT `start`, `start` + {milliseconds(settings.window)} AS `end`, {terms}, SUM(`raw`) AS version
+        FROM {env.from_data_stream(decided)}
+        GROUP BY `start`""")
+
+
+def _with_origin(env: StreamTableEnvironment, records: DataStream, settings: Settings, reason: str) -> Table:
+    headers = tables.headers(settings, reason)
+    return env.sql_query(f"SELECT `key`, `value`, {headers} FROM {env.from_data_stream(records)}")
 
 
 def _with_watermark(time: str) -> Schema:
@@ -157,16 +136,13 @@ def _with_watermark(time: str) -> Schema:
     )
 
 
-def _if_invalid(column: str) -> str:
-    return f"CASE WHEN p.reason IS NOT NULL THEN `{column}` END"
-
-
 def main() -> None:
     """Connect the dataflow to Kafka and run it, with the settings of this process."""
     settings = load()
     env = StreamExecutionEnvironment.get_execution_environment()
     env.set_parallelism(settings.parallelism)
     env.enable_checkpointing(milliseconds(settings.checkpoint_interval))
+    env.get_config().enable_object_reuse()
     table_env = StreamTableEnvironment.create(env)
     publish(table_env, build(table_env, kafka_clicks(table_env, settings), settings), settings)
     name_operators(env)

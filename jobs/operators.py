@@ -16,7 +16,6 @@ from pyflink.util.java_utils import get_field_value
 _OWN_NAMES = {
     "kafkasource-default-catalog-default-database-clicks": "clicks",
     "pythoncalc": "pack",
-    "stream-key-by-map-operator": "bucket",
     "localwindowaggregate": "count-locally",
     "globalwindowaggregate": "count",
     "windowrank": "rank",

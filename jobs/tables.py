@@ -8,7 +8,7 @@ from udfs.heartbeats import HEARTBEAT_KEY
 CLICKS, COUNTS, TOP, LATE, INVALID, LEDGER = "clicks", "counts", "top_ads", "late", "invalid", "ledger"
 """The tables' names in the job."""
 
-_CLICK_TIME = "TO_TIMESTAMP_LTZ(TRY_CAST(JSON_VALUE(CAST(`value` AS STRING), '$.click_timestamp') AS BIGINT), 3)"
+_CLICK_TIME = "COALESCE(TRY_CAST(JSON_VALUE(CAST(`value` AS STRING), '$.click_timestamp') AS BIGINT), 0)"
 _ORIGIN_COLUMNS = "`key` BYTES, `value` BYTES, `headers` MAP<STRING NOT NULL, BYTES> METADATA"
 _SHADED = "org.apache.flink.kafka.shaded.org.apache.kafka.common.security"
 MAX_REQUEST_BYTES = 64 * 1024 * 1024
@@ -26,12 +26,19 @@ def event_time(max_clock_skew: timedelta) -> str:
 
     A time that is no number, absurd, or later than `max_clock_skew` allows counts as 1970, and moves no watermark.
     TRY_CAST and TO_TIMESTAMP_LTZ give NULL for what they cannot hold, so that no value can stop the job.
+
+    The remainder of the lesser of time and limit is the time below the limit, and 0 from there on: in a CASE the JSON
+    would be parsed once for the comparison and once for the result.
     """
-    latest = f"`timestamp` + {interval(max_clock_skew)}"
+    limit = f"({epoch_ms('`timestamp`')} + {milliseconds(max_clock_skew) + 1})"
     return f"""
         CASE WHEN {is_heartbeat()} THEN `timestamp`
-             WHEN {_CLICK_TIME} <= {latest} THEN {_CLICK_TIME}
-             ELSE TO_TIMESTAMP_LTZ(0, 3) END"""
+             ELSE TO_TIMESTAMP_LTZ(MOD(LEAST({_CLICK_TIME}, {limit}), {limit}), 3) END"""
+
+
+def epoch_ms(timestamp: str) -> str:
+    """Return the SQL expression of a timestamp in epoch milliseconds; the session's time zone is UTC."""
+    return f"(EXTRACT(EPOCH FROM {timestamp}) * 1000 + MOD(EXTRACT(MILLISECOND FROM {timestamp}), 1000))"
 
 
 def is_heartbeat() -> str:

@@ -4,14 +4,15 @@ Clicks of the plain shape, which is what producers send, are recognised by one r
 Whatever else arrives, however odd, is judged one by one by `udfs.clicks.judge`: both give one verdict on any value.
 """
 
+import numpy as np
 import polars as pl
 import polars_hash as plh
 
 from udfs.clicks import IDENTITY_BYTES, MAX_LENGTHS, MAX_VALUE_BYTES, Invalid, judge
-from udfs.plain_json import KNOWN_FIELDS, KNOWN_KEY, PLAIN_OBJECT, TEXT_FIELDS
+from udfs.plain_json import KEY_END, KNOWN_FIELDS, KNOWN_KEY, PLAIN_OBJECT, TEXT_FIELDS
 
-JUDGED = {"row": pl.UInt32, "click_timestamp": pl.Int64, "ad_id": pl.String, "identity": pl.Binary, "reason": pl.String}
-"""A verdict: the row it is about, and either the click or the reason why it is none."""
+JUDGED = {"click_timestamp": pl.Int64, "ad_id": pl.String, "identity": pl.Binary, "reason": pl.String}
+"""A verdict: either the click or the reason why it is none."""
 
 _FIELDS = pl.Struct(dict.fromkeys(TEXT_FIELDS, pl.String) | {"click_timestamp": pl.Int64})
 
@@ -22,21 +23,45 @@ def judge_batch(records: pl.DataFrame, max_clock_skew: int) -> pl.DataFrame:
     `records` has the columns value (raw bytes) and timestamp (the record's, epoch ms); `max_clock_skew` is in ms.
     Returns one row (schema `JUDGED`) for each record, in the records' order.
     """
-    plain = _plain_clicks(records, max_clock_skew)
-    if len(plain) == len(records):
+    plain, valid = _read_plain(records, max_clock_skew)
+    if valid.all():
         return plain
-    odd = records.with_row_index("row").join(plain, on="row", how="anti")
-    return pl.concat([plain, _judge_one_by_one(odd, max_clock_skew)]).sort("row")
+    odd = np.flatnonzero(~valid.to_numpy())
+    order = np.arange(len(records))
+    order[odd] = len(records) + np.arange(len(odd))
+    return pl.concat([plain, _judge_one_by_one(records[odd], max_clock_skew)])[order]
 
 
-def _plain_clicks(records: pl.DataFrame, max_clock_skew: int) -> pl.DataFrame:
-    """Return the verdicts on the plain, valid clicks: everything else is left out."""
-    plain = records.with_row_index("row").select("row", "timestamp", text=_texts(records["value"]))
-    plain = plain.filter(pl.col("text").str.contains(PLAIN_OBJECT), pl.col("text").str.len_bytes() <= MAX_VALUE_BYTES)
-    clicks = plain.with_columns(pl.col("text").str.json_decode(_FIELDS)).unnest("text")
-    keys = plain["text"].str.count_matches(KNOWN_KEY)
-    clicks = clicks.filter(_valid(keys, max_clock_skew))
-    return clicks.select("row", "click_timestamp", "ad_id", _identity(), pl.lit(None, pl.String).alias("reason"))
+def _read_plain(records: pl.DataFrame, max_clock_skew: int) -> tuple[pl.DataFrame, pl.Series]:
+    """Read the plain clicks as columns; returns the verdicts and where they hold: elsewhere they mean nothing."""
+    text = _texts(records["value"])
+    plain = text.str.contains(PLAIN_OBJECT) & (text.str.len_bytes() <= MAX_VALUE_BYTES)
+    if not plain.all():
+        text = _only(text, plain)
+    clicks = text.str.json_decode(_FIELDS).struct.unnest().with_columns(records["timestamp"], text.alias("text"))
+    read = clicks.select(
+        "click_timestamp",
+        "ad_id",
+        identity=_identity(),
+        reason=pl.lit(None, pl.String),
+        valid=_valid(max_clock_skew),
+        fields=pl.sum_horizontal(pl.col(name).is_not_null() for name in KNOWN_FIELDS),
+        keys=pl.col("text").str.count_matches(KEY_END, literal=True),
+    )
+    valid = (read["valid"] & _repeats_no_key(text, read)).fill_null(False)
+    return pl.DataFrame([read[name] for name in JUDGED]), valid
+
+
+def _repeats_no_key(text: pl.Series, read: pl.DataFrame) -> pl.Series:
+    """Hold where there are as many keys as fields were read; where there are more, only the known ones matter."""
+    once = read["keys"] == read["fields"]
+    if once.all():
+        return once
+    return once | (_only(text, ~once).str.count_matches(KNOWN_KEY) == read["fields"])
+
+
+def _only(text: pl.Series, wanted: pl.Series) -> pl.Series:
+    return text.zip_with(wanted.fill_null(False), pl.Series([None], dtype=pl.String))
 
 
 def _texts(values: pl.Series) -> pl.Series:
@@ -54,13 +79,12 @@ def _text(value: bytes | None) -> str | None:
         return None
 
 
-def _valid(keys: pl.Series, max_clock_skew: int) -> pl.Expr:
-    """Hold for a click that keeps the rules, repeats no key, and lacks no field that must be there."""
-    lengths = [pl.col(name).str.len_chars().is_between(1, longest) for name, longest in MAX_LENGTHS.items()]
-    optional = pl.col("click_id").is_null()
-    fields_read = pl.sum_horizontal(pl.col(name).is_not_null() for name in KNOWN_FIELDS)
+def _valid(max_clock_skew: int) -> pl.Expr:
+    """Hold for fields that keep the rules for certain: a string has at least as many bytes as code points."""
+    lengths = [pl.col(name).str.len_bytes().is_between(1, longest) for name, longest in MAX_LENGTHS.items()]
+    no_click_id = pl.col("click_id").is_null()
     on_time = pl.col("click_timestamp") <= pl.col("timestamp") + max_clock_skew
-    return pl.all_horizontal(*lengths[:-1], lengths[-1] | optional, on_time, fields_read == keys)
+    return pl.all_horizontal(*lengths[:-1], lengths[-1] | no_click_id, on_time)
 
 
 def _identity() -> pl.Expr:
@@ -73,13 +97,13 @@ def _identity() -> pl.Expr:
         .otherwise("t" + pl.concat_str(fields, separator=":"))
     )
     digest = plh.CryptographicHashingNameSpace(text).blake3()
-    return digest.str.head(2 * IDENTITY_BYTES).str.decode("hex").alias("identity")
+    return digest.str.head(2 * IDENTITY_BYTES).str.decode("hex")
 
 
 def _judge_one_by_one(records: pl.DataFrame, max_clock_skew: int) -> pl.DataFrame:
     verdicts = [
-        (row, *_verdict(value, timestamp + max_clock_skew))
-        for row, value, timestamp in records.select("row", "value", "timestamp").iter_rows()
+        _verdict(value, timestamp + max_clock_skew)
+        for value, timestamp in records.select("value", "timestamp").iter_rows()
     ]
     return pl.DataFrame(verdicts, schema=JUDGED, orient="row")
 

@@ -1,4 +1,4 @@
-"""The operator that decides each click: late, duplicate or counted.
+"""The operator that decides each record: late, duplicate, counted or invalid.
 
 The late gate, the dedupe and the expiry of its state share this one operator and its one watermark: nothing that passes
 the gate can be dropped further on, and no identity that has expired can be counted twice.
@@ -13,27 +13,22 @@ from pyflink.datastream import KeyedProcessFunction, OutputTag, RuntimeContext
 from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
 
 from udfs.identities import CountedIdentities, joined, split
-from udfs.packing import Part, bucket_of, unpack
+from udfs.packing import Clicks, Rejects, bucket_of, unpack
 
 _BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
 
-PACKED = Types.ROW_NAMED(["bucket", "packed"], [Types.INT(), _BYTES])
-"""The clicks of one bucket in one batch (`udfs.packing`)."""
-
 COUNTS = Types.ROW_NAMED(
-    ["start", "clicks", "raw", "counted", "duplicate", "late"],
-    [Types.LONG(), Types.MAP(Types.STRING(), Types.LONG()), Types.LONG(), Types.LONG(), Types.LONG(), Types.LONG()],
+    ["start", "clicks", "raw", "counted", "duplicate", "late", "invalid"],
+    [Types.LONG(), Types.MAP(Types.STRING(), Types.LONG()), *5 * [Types.LONG()]],
 )
-"""What became of some clicks of one window: the counted ones per ad, and the ledger's terms."""
+"""What became of some records of one window: the counted clicks per ad, and the ledger's terms."""
 
-LATE = OutputTag(
-    "late",
-    Types.ROW_NAMED(
-        ["key", "value", "partition", "offset", "timestamp"],
-        [_BYTES, _BYTES, Types.INT(), Types.LONG(), Types.LONG()],
-    ),
-)
+_RECORD = ["key", "value", "partition", "offset", "timestamp"]
+_RECORD_TYPES = [_BYTES, _BYTES, Types.INT(), Types.LONG(), Types.LONG()]
+LATE = OutputTag("late", Types.ROW_NAMED(_RECORD, _RECORD_TYPES))
 """A late click's own bytes and its origin."""
+INVALID = OutputTag("invalid", Types.ROW_NAMED([*_RECORD, "reason"], [*_RECORD_TYPES, Types.STRING()]))
+"""An invalid record's own bytes, its origin and the reason why it is no click."""
 
 _SLICES_OF_A_WINDOW = 2**32
 _BEFORE_ALL = -(2**63)
@@ -64,7 +59,7 @@ class _Bucket:
 
 
 class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
-    """Keyed by bucket; takes rows `PACKED`, emits rows `COUNTS`, and late clicks to the side output `LATE`.
+    """Keyed by bucket; takes parcels (`udfs.packing`), emits rows `COUNTS`, and to the side outputs `LATE`, `INVALID`.
 
     State, by bucket:
     - for each window the identities counted in it, as slices of 16-byte identities, one for each batch that counted any
@@ -86,15 +81,17 @@ class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
         self._closed = runtime_context.get_state(ValueStateDescriptor("closed-by", Types.LONG()))
         self._buckets: dict[int, _Bucket] = {}
 
-    def process_element(self, value: Row, ctx: KeyedProcessFunction.Context) -> Iterator[object]:
-        """Decide the clicks of a packed bucket against the watermark."""
+    def process_element(self, value: bytes, ctx: KeyedProcessFunction.Context) -> Iterator[object]:
+        """Decide what is in a parcel; clicks against the watermark."""
         bucket = self._bucket(ctx.get_current_key())
         watermark = max(ctx.timer_service().current_watermark(), *(known.closed for known in self._buckets.values()))
         if not bucket.ticking:
             bucket.ticking = True
             self._tick_after(watermark, ctx)
-        for part in unpack(value[1]):
-            if part.window_start + self._rules.window - 1 <= watermark:
+        for part in unpack(value):
+            if isinstance(part, Rejects):
+                yield from _invalid(part, self._rules.window)
+            elif part.window_start + self._rules.window - 1 <= watermark:
                 yield from _late(part)
             else:
                 yield self._count(part, bucket)
@@ -117,16 +114,16 @@ class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
         window = self._rules.window
         ctx.timer_service().register_event_time_timer((max(watermark, 0) + 1) // window * window + window - 1)
 
-    def _count(self, part: Part, bucket: _Bucket) -> Row:
-        ad_of_first = dict(zip(reversed(part.identities), reversed(part.ad_ids), strict=True))
-        new = bucket.identities.count(part.window_start, ad_of_first)
-        number = bucket.slices.setdefault(part.window_start, 0)
+    def _count(self, clicks: Clicks, bucket: _Bucket) -> Row:
+        ad_of_first = dict(zip(reversed(clicks.identities), reversed(clicks.ad_ids), strict=True))
+        new = bucket.identities.count(clicks.window_start, ad_of_first)
+        number = bucket.slices.setdefault(clicks.window_start, 0)
         if new:
-            self._slices.put(self._slice_key(part.window_start, number), joined(new))
-            bucket.slices[part.window_start] = number + 1
-        clicks = Counter(map(ad_of_first.__getitem__, new))
-        raw = len(part.ad_ids)
-        return Row(part.window_start, dict(clicks), raw, clicks.total(), raw - len(new), 0)
+            self._slices.put(self._slice_key(clicks.window_start, number), joined(new))
+            bucket.slices[clicks.window_start] = number + 1
+        ads = Counter(map(ad_of_first.__getitem__, new))
+        raw = len(clicks.ad_ids)
+        return Row(clicks.window_start, dict(ads), raw, len(new), raw - len(new), 0, 0)
 
     def _bucket(self, key: int) -> _Bucket:
         bucket = self._buckets.get(key)
@@ -154,8 +151,17 @@ class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
         return window_start + self._rules.horizon + self._rules.window - 1
 
 
-def _late(part: Part) -> Iterator[object]:
-    late = len(part.ad_ids)
-    yield Row(part.window_start, {}, late, 0, 0, late)
-    for record in part.records.iter_rows():
+def _late(clicks: Clicks) -> Iterator[object]:
+    late = len(clicks.ad_ids)
+    yield Row(clicks.window_start, {}, late, 0, 0, late, 0)
+    for record in clicks.records():
         yield LATE, Row(*record)
+
+
+def _invalid(rejects: Rejects, window: int) -> Iterator[object]:
+    """Book invalid records on the window of their own timestamp: they have no other time to be trusted."""
+    booked = Counter(rejects.records["timestamp"] // window * window)
+    for start, invalid in booked.items():
+        yield Row(start, {}, invalid, 0, 0, 0, invalid)
+    for reason, *record in rejects.records.iter_rows():
+        yield INVALID, Row(*record, reason)

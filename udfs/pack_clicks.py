@@ -1,24 +1,25 @@
 """The operator that packs: `udfs.packing.pack` as a vectorised function of Flink SQL."""
 
+import numpy as np
 import pandas as pd
 import polars as pl
+from pyflink.common import Types
 from pyflink.table import DataTypes
 from pyflink.table.udf import UserDefinedScalarFunctionWrapper, udf
 
 from udfs.packing import RECORD, Packing, pack
 
-_ROW = DataTypes.ROW(
-    [
-        DataTypes.FIELD("bucket", DataTypes.INT()),
-        DataTypes.FIELD("packed", DataTypes.BYTES()),
-        DataTypes.FIELD("reason", DataTypes.STRING()),
-        DataTypes.FIELD("timestamp", DataTypes.BIGINT()),
-    ]
-)
+NO_BUCKET = -1
+_ROW = DataTypes.ROW([DataTypes.FIELD("bucket", DataTypes.INT()), DataTypes.FIELD("packed", DataTypes.BYTES())])
+PARCELS = Types.ROW_NAMED(["bucket", "packed"], [Types.INT(), Types.PRIMITIVE_ARRAY(Types.BYTE())])
+"""Parcels (`udfs.packing`) as a stream."""
 
 
 def pack_clicks(packing: Packing) -> UserDefinedScalarFunctionWrapper:
-    """Return the function `pack(key, value, partition, offset, timestamp) -> ROW`.
+    """Return the function `pack(key, value, partition, offset, timestamp) -> ROW(bucket, packed)`; timestamp: epoch ms.
+
+    Of a batch as many rows come out as went in; a parcel lies in the row of its first record, so there is room for it
+    however small the batch, and the rows without one have `NO_BUCKET`.
 
     It is declared as not deterministic, though it is, because the planner evaluates a deterministic function once for
     each use of its result, with other batch boundaries, and clicks would be lost between the two.
@@ -26,17 +27,14 @@ def pack_clicks(packing: Packing) -> UserDefinedScalarFunctionWrapper:
 
     def pack_batch(*columns: pd.Series) -> pd.DataFrame:
         records = pl.DataFrame(
-            [_column(name, column) for (name, _), column in zip(RECORD.items(), columns, strict=True)]
-        ).cast(RECORD)
-        packed = pack(records, packing).with_columns(records["timestamp"])
-        return pd.DataFrame({name: packed[name].to_list() for name in packed.columns})
+            [
+                pl.Series(name, column.tolist(), type_)
+                for (name, type_), column in zip(RECORD.items(), columns, strict=True)
+            ]
+        )
+        buckets, packed = np.full(len(records), NO_BUCKET, np.int32), np.full(len(records), None, object)
+        for parcel in pack(records, packing):
+            buckets[parcel.row], packed[parcel.row] = parcel.bucket, parcel.packed
+        return pd.DataFrame({"bucket": buckets, "packed": packed})
 
     return udf(pack_batch, result_type=_ROW, func_type="pandas", deterministic=False)
-
-
-def _column(name: str, column: pd.Series) -> pl.Series:
-    if pd.api.types.is_datetime64_any_dtype(column):
-        return pl.Series(name, column.to_numpy("datetime64[ms]")).cast(pl.Int64)
-    if column.dtype == object:
-        return pl.Series(name, column.tolist(), dtype=pl.Binary)
-    return pl.Series(name, column.to_numpy())

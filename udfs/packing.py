@@ -1,12 +1,16 @@
-"""Clicks packed by bucket: what one operator hands to the next, as bytes.
+"""Records packed into parcels: what one operator hands to the next, as bytes.
 
-A bucket is part of the identity, so equal clicks meet in one bucket and the load is even however hot an ad is. The
-bytes are an Arrow IPC stream: columns, typed, never a pickle.
+A parcel holds clicks of one bucket, or invalid records. A bucket is part of the identity, so equal clicks meet in one
+bucket and the load is even however hot an ad is. The bytes are an Arrow IPC stream: columns, typed, never a pickle.
+
+Few and large calls: each expression that Polars evaluates is handed to its threads, which wait their turn on a busy
+machine, however short the column. What is done for each parcel therefore takes columns as they are.
 """
 
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 
 import polars as pl
 
@@ -23,8 +27,6 @@ RECORD = pl.Schema(
 )
 """A Kafka record, `timestamp` in epoch ms: what a click takes along, as it may turn out late."""
 
-NO_BUCKET = -1
-
 
 @dataclass(frozen=True)
 class Packing:
@@ -36,42 +38,60 @@ class Packing:
 
 
 @dataclass(frozen=True)
-class Part:
-    """Clicks of one bucket and one window, in the order they came; `records` are their records (schema `RECORD`)."""
+class Parcel:
+    """Packed records for a bucket; `row`: where the first of them came in the batch."""
+
+    row: int
+    bucket: int
+    packed: bytes
+
+
+@dataclass(frozen=True)
+class Clicks:
+    """Clicks of one bucket and one window, in the order they came."""
 
     window_start: int
     identities: list[bytes]
     ad_ids: list[str]
+    frame: pl.DataFrame
+
+    def records(self) -> Iterator[tuple[object, ...]]:
+        """Return their records, as `RECORD` has them."""
+        return zip(*(self.frame[name].to_list() for name in RECORD), strict=True)
+
+
+@dataclass(frozen=True)
+class Rejects:
+    """Invalid records: `reason`, then the schema `RECORD`."""
+
     records: pl.DataFrame
 
 
-def pack(records: pl.DataFrame, packing: Packing) -> pl.DataFrame:
-    """Judge a batch of records (schema `RECORD`) and pack the valid clicks by bucket.
-
-    Returns a row for each record: `reason` is set where the record is invalid; `packed` carries a whole `bucket` (else
-    `NO_BUCKET`) and lies in the row of the bucket's first click, so there is room for it however small the batch.
-    """
+def pack(records: pl.DataFrame, packing: Packing) -> Iterator[Parcel]:
+    """Judge a batch of records (schema `RECORD`) and pack each into one parcel."""
     judged = judge_batch(records, packing.max_clock_skew)
-    clicks = judged.filter(pl.col("reason").is_null()).with_columns(
-        bucket=_bucket(packing.buckets), window_start=_window_start(packing.window)
-    )
-    clicks = clicks.select("row", "bucket", "window_start", "identity", "ad_id").hstack(records[clicks["row"]])
-    buckets = clicks.partition_by("bucket", maintain_order=True)
-    packed = pl.DataFrame(
-        [(bucket["row"][0], bucket["bucket"][0], _to_bytes(bucket.drop("row", "bucket"))) for bucket in buckets],
-        schema={"row": pl.UInt32, "bucket": pl.Int32, "packed": pl.Binary},
-        orient="row",
-    )
-    rows = judged.select("row", "reason").join(packed, on="row", how="left", maintain_order="left")
-    return rows.select(pl.col("bucket").fill_null(NO_BUCKET), "packed", "reason")
+    rows = judged.hstack(records).with_row_index("row")
+    if judged["reason"].null_count() < len(judged):
+        rejects = rows.filter(pl.col("reason").is_not_null())
+        yield _parcel(rejects, rejects["offset"][0] % packing.buckets, ["reason", *RECORD])
+        rows = rows.filter(pl.col("reason").is_null())
+    rows = rows.with_columns(bucket=_bucket(packing.buckets), window_start=_window_start(packing.window))
+    for clicks in _by_window(rows).partition_by("bucket", maintain_order=True):
+        yield _parcel(clicks, clicks["bucket"][0], ["window_start", "identity", "ad_id", *RECORD])
 
 
-def unpack(packed: bytes) -> Iterator[Part]:
-    """Return a bucket's clicks as parts, such that an identity's first click comes first."""
-    clicks = pl.read_ipc_stream(io.BytesIO(packed))
-    for part in _by_window(clicks):
-        identities, ad_ids = part["identity"].to_list(), part["ad_id"].to_list()
-        yield Part(part["window_start"][0], identities, ad_ids, part.select(RECORD.names()))
+def unpack(packed: bytes) -> Iterator[Clicks | Rejects]:
+    """Return what is in a parcel, clicks by window, such that an identity's first click comes first."""
+    frame = pl.read_ipc_stream(io.BytesIO(packed))
+    if "reason" in frame.columns:
+        yield Rejects(frame)
+        return
+    identities, ad_ids = frame["identity"].to_list(), frame["ad_id"].to_list()
+    start = 0
+    for window_start, same in groupby(frame["window_start"].to_list()):
+        end = start + len(list(same))
+        yield Clicks(window_start, identities[start:end], ad_ids[start:end], frame[start:end])
+        start = end
 
 
 def bucket_of(identity: bytes, buckets: int) -> int:
@@ -89,18 +109,14 @@ def _window_start(window: int) -> pl.Expr:
     return pl.col("click_timestamp") // window * window
 
 
-def _to_bytes(bucket: pl.DataFrame) -> bytes:
+def _by_window(clicks: pl.DataFrame) -> pl.DataFrame:
+    """Bring each window's clicks together, unless an identity is in several: then the order of arrival decides."""
+    if clicks.select("identity", "window_start").n_unique() > clicks["identity"].n_unique():
+        return clicks
+    return clicks.sort("window_start", maintain_order=True)
+
+
+def _parcel(rows: pl.DataFrame, bucket: int, columns: list[str]) -> Parcel:
     stream = io.BytesIO()
-    bucket.write_ipc_stream(stream)
-    return stream.getvalue()
-
-
-def _by_window(clicks: pl.DataFrame) -> list[pl.DataFrame]:
-    """Split by window; where one identity is in several, split into runs, to keep the order in which they came."""
-    windows = clicks["window_start"].n_unique()
-    if windows == 1:
-        return [clicks]
-    if clicks.select("identity", "window_start").n_unique() == clicks["identity"].n_unique():
-        return clicks.partition_by("window_start", maintain_order=True)
-    runs = clicks.with_columns(run=pl.col("window_start").rle_id())
-    return runs.partition_by("run", maintain_order=True, include_key=False)
+    pl.DataFrame([rows[name] for name in columns]).write_ipc_stream(stream)
+    return Parcel(int(rows["row"].to_numpy().min()), bucket, stream.getvalue())

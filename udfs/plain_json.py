@@ -1,6 +1,6 @@
 r"""The plain shape of a click, as a regular expression that a linear-time engine matches over a whole column.
 
-Plain is a flat JSON object without escapes whose known fields, if present, have the right type:
+Plain is a flat JSON object without escapes or spaces before colons whose known fields, if present, have the right type:
 `{"ad_id": "a", "user_id": "u", "click_timestamp": 1767225600000, "ip": "10.0.0.1", "referrer": "x"}`. What matches is
 valid JSON of known types for certain; what does not match may still be valid, and is judged one by one.
 """
@@ -26,8 +26,12 @@ def _any_text_but(words: set[str]) -> str:
     return f"(?:{'|'.join(branches)})"
 
 
+KEY_END = '":'
+"""What ends a key of a plain object, which has no space before its colons: no object has more keys than these."""
+
+
 def _key(text: str) -> str:
-    return f'"{text}"{_SPACE}:{_SPACE}'
+    return f'"{text}{KEY_END}{_SPACE}'
 
 
 _MEMBER = "|".join(

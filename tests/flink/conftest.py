@@ -58,7 +58,8 @@ def environment(settings: Settings, batch: int) -> tuple[StreamExecutionEnvironm
         "python.fn-execution.bundle.size": str(batch),
         "python.fn-execution.arrow.batch.size": str(batch),
         "pipeline.auto-watermark-interval": "0 ms",
-        "table.local-time-zone": "UTC",
+        "pipeline.object-reuse": "true",
+        "table.local-time-zone": "Asia/Kolkata",  # times are epoch milliseconds, wherever the cluster runs
         "restart-strategy.type": "none",
         "rest.bind-port": "0",
     }

@@ -108,14 +108,14 @@ def test_a_watermark_that_jumps_over_several_windows_publishes_each_in_order(run
 
 
 def test_a_future_timestamp_is_invalid_and_moves_no_watermark(run):
-    future = record(raw(click_timestamp=NOON + 7 * MINUTE + 1), time=NOON + 2 * MINUTE)
+    future = record(raw(click_timestamp=NOON + 7 * MINUTE + 790), time=NOON + 2 * MINUTE + 789)
     published = run([at(0, "a"), future, at(0, "b")])
     assert published.terms == {NOON: (2, 2, 0, 0, 0), NOON + 2 * MINUTE: (1, 0, 0, 0, 1)}
     assert published.late == []
 
 
 def test_a_click_as_far_ahead_as_the_clock_skew_allows_moves_the_watermark(run):
-    ahead = record(raw(click_timestamp=NOON + 7 * MINUTE), time=NOON + 2 * MINUTE)
+    ahead = record(raw(click_timestamp=NOON + 7 * MINUTE + 789), time=NOON + 2 * MINUTE + 789)
     assert run([at(0, "a"), ahead, at(0, "b")]).terms[NOON] == (2, 1, 0, 1, 0)
 
 

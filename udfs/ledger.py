@@ -18,15 +18,6 @@ class Terms:
     late: int = 0
     invalid: int = 0
 
-    def __add__(self, other: "Terms") -> "Terms":
-        return Terms(
-            self.raw + other.raw,
-            self.counted + other.counted,
-            self.duplicate + other.duplicate,
-            self.late + other.late,
-            self.invalid + other.invalid,
-        )
-
     @property
     def balanced(self) -> bool:
         """Whether every raw click is accounted for, once."""

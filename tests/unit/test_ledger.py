@@ -4,7 +4,3 @@ from udfs.ledger import Terms
 def test_terms_balance_when_every_raw_click_is_accounted_for():
     assert Terms(raw=10, counted=6, duplicate=2, late=1, invalid=1).balanced
     assert not Terms(raw=10, counted=6, duplicate=2, late=1).balanced
-
-
-def test_terms_add_up():
-    assert Terms(2, 1, 1) + Terms(3, 1, 0, 1, 1) == Terms(5, 2, 1, 1, 1)

@@ -3,6 +3,7 @@ from datetime import timedelta
 import pytest
 
 from jobs.settings import SettingsError, load, sasl_password
+from local.published import JobTopics
 
 
 def test_a_setting_is_taken_from_arguments_then_environment_then_file(tmp_path):
@@ -22,6 +23,11 @@ def test_without_any_source_the_defaults_hold():
 
 def test_the_local_stack_has_variables_of_its_own():
     assert load([], {"CLICKPROOF_LOCAL_HOME": "/x"}) == load([], {})
+
+
+def test_the_local_stack_reads_and_writes_the_topics_of_the_defaults():
+    settings = load([], {})
+    assert {name: getattr(settings, f"{name}_topic") for name in JobTopics._fields} == JobTopics()._asdict()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Measurements of the whole system: they assert nothing about time, they show it."""

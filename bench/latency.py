@@ -1,0 +1,131 @@
+"""How long after a window's end its counts are committed, live: `python -m bench.latency --rate 5000 --minutes 4`.
+
+Clicks are sent at an even rate, each at its own event time; a `read_committed` reader notes when each count becomes
+visible. The windows are recounted before the figures are shown. Times are wall-clock seconds on this machine.
+"""
+
+import json
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from kafka import KafkaConsumer
+from rich.table import Table
+
+from ingest.heartbeat import KafkaTopic
+from ingest.producer import send_lines
+from local.console import Json, console, errors
+from local.deployment import Deployment, deployment
+from local.generator import generate
+from local.processes import await_until
+from local.published import await_committed, read_counts, read_ledger, recount_topics
+from local.stack import PARTITIONS, temporary_stack
+from local.traffic import MINUTE, Traffic
+
+PATIENCE = 120.0
+POLL_MS = 50
+
+
+class Arrivals:
+    """Notes, in a thread of its own, when each count became visible: (its window's end, now), epoch milliseconds."""
+
+    def __init__(self, connection: dict[str, Any], topic: str) -> None:
+        self.seen: list[tuple[int, float]] = []
+        self._consumer = KafkaConsumer(
+            topic,
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            **connection,
+        )
+        self._left = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="arrivals")
+
+    def __enter__(self) -> "Arrivals":
+        """Start watching."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop watching."""
+        self._left.set()
+        self._thread.join()
+        self._consumer.close()
+
+    def latencies(self, until: int) -> list[float]:
+        """Return the seconds from the window's end to the count, for windows that ended by then (epoch ms)."""
+        return [(seen - end) / 1000 for end, seen in self.seen if end <= until]
+
+    def _watch(self) -> None:
+        while not self._left.is_set():
+            for batch in self._consumer.poll(POLL_MS).values():
+                now = time.time() * 1000
+                self.seen += [(json.loads(record.value)["window_end"], now) for record in batch]
+
+
+def main(
+    rate: Annotated[int, typer.Option(min=1, help="Clicks per second.")] = 5_000,
+    minutes: Annotated[int, typer.Option(min=1, help="Windows to measure.")] = 4,
+    as_json: Json = False,
+) -> None:
+    """Measure the latency from a window's end to its committed counts."""
+    with (
+        errors.status("Starting Kafka and Flink") as spinner,
+        temporary_stack() as stack,
+        deployment(stack, "latency", PARTITIONS, []) as job,
+    ):
+        stack.cluster.await_running(job.submit())
+        with Arrivals(job.connection, job.topics.counts) as arrivals:
+            end = _send_live(job, rate, minutes, stack.home / "live.jsonl", spinner.update)
+        spinner.update("Recounting every click")
+        await_committed(job.connection, job.topics)
+        published, problems = recount_topics(job.connection, job.topics)
+    latencies = arrivals.latencies(end)
+    cuts = statistics.quantiles(latencies, n=100)
+    figures = {"rate": rate, "counts": len(latencies), "p50_s": round(cuts[49], 2), "p99_s": round(cuts[98], 2)}
+    figures |= {"max_s": round(max(latencies), 2), "exact": not problems, **published.terms}
+    if as_json:
+        typer.echo(json.dumps(figures, indent=2))
+    else:
+        table = Table(*figures, title="From a window's end to its committed counts")
+        table.add_row(*map(str, figures.values()))
+        console.print(table)
+    raise typer.Exit(1 if problems else 0)
+
+
+def _send_live(job: Deployment, rate: int, minutes: int, file: Path, on_step: Callable[[str], None]) -> int:
+    """Send one minute more than is measured, each click when it happens; return the end of the last one measured.
+
+    Returns when all windows are published: the last one is closed by heartbeats, and does not count.
+    """
+    clicks = rate * 60 * (minutes + 1)
+    lead = 20_000 + clicks // 50  # milliseconds, to generate them in
+    start = (int(time.time() * 1000) + lead) // MINUTE * MINUTE + MINUTE
+    end = start + minutes * MINUTE
+    on_step(f"Generating {clicks:,} clicks")
+    generate(Traffic(clicks, minutes=minutes + 1, start=start), file)
+    on_step("Waiting for the first minute")
+    await_until(lambda: time.time() * 1000 >= start, "Waiting for the first minute", PATIENCE + lead / 1000)
+    on_step(f"Sending {rate:,} clicks/s for {minutes + 1} minutes")
+    send_lines(file, job.topics.clicks, job.connection, rate)
+    await_until(lambda: _decided(job) >= clicks, "Deciding the last clicks", PATIENCE)
+    KafkaTopic(job.topics.clicks, job.connection).send(range(PARTITIONS), end + 2 * MINUTE)
+    await_until(lambda: end in _windows(job), "Publishing the last window", PATIENCE)
+    return end
+
+
+def _decided(job: Deployment) -> int:
+    return sum(terms["raw"] for terms in read_ledger(job.connection, job.topics.ledger).values())
+
+
+def _windows(job: Deployment) -> set[int]:
+    counts, _ = read_counts(job.connection, job.topics.counts)
+    return {start for start, _ in counts}
+
+
+if __name__ == "__main__":
+    typer.run(main)

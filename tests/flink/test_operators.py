@@ -45,7 +45,8 @@ def test_no_python_is_chained_to_the_source():
     """Unread partitions would go idle while Python works on a batch, and their clicks would be late (FLINK-40234)."""
     env, _ = planned()
     chains = [
-        vertex.getName() for vertex in env._j_stream_execution_environment.getStreamGraph().getJobGraph().getVertices()
+        vertex.getName()
+        for vertex in env._j_stream_execution_environment.getStreamGraph().getJobGraph().getVerticesAsArray()
     ]
     (source,) = [chain for chain in chains if chain.startswith("Source:")]
     assert "pack" not in source

@@ -22,7 +22,7 @@ from local.console import Json, console, errors
 from local.deployment import Deployment, deployment
 from local.generator import generate
 from local.processes import await_until
-from local.published import await_committed, read_counts, read_ledger, recount_topics
+from local.published import await_committed, decided_clicks, published_windows, recount_topics
 from local.stack import PARTITIONS, temporary_stack
 from local.traffic import MINUTE, Traffic
 
@@ -112,19 +112,14 @@ def _send_live(job: Deployment, rate: int, minutes: int, file: Path, on_step: Ca
     await_until(lambda: time.time() * 1000 >= start, "Waiting for the first minute", PATIENCE + lead / 1000)
     on_step(f"Sending {rate:,} clicks/s for {minutes + 1} minutes")
     send_lines(file, job.topics.clicks, job.connection, rate)
-    await_until(lambda: _decided(job) >= clicks, "Deciding the last clicks", PATIENCE)
+    await_until(
+        lambda: decided_clicks(job.connection, job.topics.ledger) >= clicks, "Deciding the last clicks", PATIENCE
+    )
     KafkaTopic(job.topics.clicks, job.connection).send(range(PARTITIONS), end + 2 * MINUTE)
-    await_until(lambda: end in _windows(job), "Publishing the last window", PATIENCE)
+    await_until(
+        lambda: end in published_windows(job.connection, job.topics.top), "Publishing the last window", PATIENCE
+    )
     return end
-
-
-def _decided(job: Deployment) -> int:
-    return sum(terms["raw"] for terms in read_ledger(job.connection, job.topics.ledger).values())
-
-
-def _windows(job: Deployment) -> set[int]:
-    counts, _ = read_counts(job.connection, job.topics.counts)
-    return {start for start, _ in counts}
 
 
 if __name__ == "__main__":

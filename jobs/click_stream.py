@@ -57,7 +57,7 @@ def pack(env: StreamTableEnvironment, clicks: Table, settings: Settings) -> Data
     parcels = env.sql_query(f"""
         SELECT p.bucket, p.packed
         FROM (
-          SELECT pack(`key`, `value`, `partition`, `offset`, {tables.epoch_ms("`timestamp`")}) AS p
+          SELECT pack(`key`, `value`, `partition`, `offset`, {tables.RECORD_MS}) AS p
           FROM {clicks} WHERE NOT {tables.is_heartbeat()}
         )
         WHERE p.bucket <> {NO_BUCKET}""")
@@ -72,7 +72,7 @@ def decide(parcels: DataStream, settings: Settings) -> DataStream:
 
 def count(env: StreamTableEnvironment, decided: DataStream, settings: Settings) -> Table:
     """Sum the clicks per ad in tumbling windows of event time; a window comes out when the watermark passes its end."""
-    parts = env.from_data_stream(decided, _with_watermark("start"))
+    parts = env.from_data_stream(decided, _with_watermark())
     of_ads = f"SELECT ad_id, part, `start`, event_time FROM {parts} CROSS JOIN UNNEST(clicks) AS ads(ad_id, part)"
     env.create_temporary_view("clicks_of_ads", env.sql_query(of_ads))
     return env.sql_query(f"""
@@ -123,14 +123,14 @@ def _with_origin(env: StreamTableEnvironment, records: DataStream, settings: Set
     return env.sql_query(f"SELECT `key`, `value`, {headers} FROM {env.from_data_stream(records)}")
 
 
-def _with_watermark(time: str) -> Schema:
-    """Return a stream's schema with the column `event_time`, from epoch ms in the column `time`, and its watermarks.
+def _with_watermark() -> Schema:
+    """Return a stream's schema with the column `event_time`, from epoch ms in the column `start`, and its watermarks.
 
     A stream becomes a table without its watermarks unless the schema asks for them.
     """
     return (
         Schema.new_builder()
-        .column_by_expression("event_time", f"TO_TIMESTAMP_LTZ(`{time}`, 3)")
+        .column_by_expression("event_time", "TO_TIMESTAMP_LTZ(`start`, 3)")
         .watermark("event_time", "SOURCE_WATERMARK()")
         .build()
     )

@@ -8,6 +8,8 @@ from udfs.heartbeats import HEARTBEAT_KEY
 CLICKS, COUNTS, TOP, LATE, INVALID, LEDGER = "clicks", "counts", "top_ads", "late", "invalid", "ledger"
 """The tables' names in the job."""
 
+RECORD_MS = "(EXTRACT(EPOCH FROM `timestamp`) * 1000 + MOD(EXTRACT(MILLISECOND FROM `timestamp`), 1000))"
+"""The SQL expression of a record's timestamp in epoch milliseconds; the session's time zone is UTC."""
 _CLICK_TIME = "COALESCE(TRY_CAST(JSON_VALUE(CAST(`value` AS STRING), '$.click_timestamp') AS BIGINT), 0)"
 _ORIGIN_COLUMNS = "`key` BYTES, `value` BYTES, `headers` MAP<STRING NOT NULL, BYTES> METADATA"
 _SHADED = "org.apache.flink.kafka.shaded.org.apache.kafka.common.security"
@@ -30,15 +32,10 @@ def event_time(max_clock_skew: timedelta) -> str:
     The remainder of the lesser of time and limit is the time below the limit, and 0 from there on: in a CASE the JSON
     would be parsed once for the comparison and once for the result.
     """
-    limit = f"({epoch_ms('`timestamp`')} + {milliseconds(max_clock_skew) + 1})"
+    limit = f"({RECORD_MS} + {milliseconds(max_clock_skew) + 1})"
     return f"""
         CASE WHEN {is_heartbeat()} THEN `timestamp`
              ELSE TO_TIMESTAMP_LTZ(MOD(LEAST({_CLICK_TIME}, {limit}), {limit}), 3) END"""
-
-
-def epoch_ms(timestamp: str) -> str:
-    """Return the SQL expression of a timestamp in epoch milliseconds; the session's time zone is UTC."""
-    return f"(EXTRACT(EPOCH FROM {timestamp}) * 1000 + MOD(EXTRACT(MILLISECOND FROM {timestamp}), 1000))"
 
 
 def is_heartbeat() -> str:

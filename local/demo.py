@@ -14,7 +14,7 @@ from local.console import console, errors
 from local.demo_page import Outcome, page
 from local.generator import generate
 from local.processes import await_until
-from local.published import await_committed, read_ledger, recount_topics
+from local.published import await_committed, decided_clicks, recount_topics
 from local.stack import PARTITIONS, TOPICS, Stack, temporary_stack
 from local.topics import read_topic
 from local.traffic import MINUTE, Traffic
@@ -71,7 +71,7 @@ class _Demo:
         """Return when the ledger has so many clicks: all before them have moved the watermark on."""
 
         def decided() -> bool:
-            raw = sum(terms["raw"] for terms in read_ledger(self.connection, TOPICS.ledger).values())
+            raw = decided_clicks(self.connection, TOPICS.ledger)
             self.on_step(f"The ledger has {raw:,} of {clicks:,} clicks")
             return raw >= clicks
 

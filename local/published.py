@@ -94,6 +94,19 @@ def read_counts(connection: dict[str, Any], topic: str) -> tuple[dict[Cell, int]
     return counts, [cell for cell, times in published.items() if times > 1]
 
 
+def decided_clicks(connection: dict[str, Any], topic: str) -> int:
+    """The raw clicks in the ledger: so many went one way or the other."""
+    return sum(terms["raw"] for terms in read_ledger(connection, topic).values())
+
+
+def published_windows(connection: dict[str, Any], topic: str) -> set[int]:
+    """The starts of the windows in the topic of the top ads.
+
+    They are ranked when every subtask has counted; the counts themselves come from each as it gets there.
+    """
+    return {json.loads(record.key or b"")["window_start"] for record in read_topic(connection, topic)}
+
+
 def await_committed(connection: dict[str, Any], topics: JobTopics) -> None:
     """Return when no transaction is open on the results: the broker ends them a moment after the job believes it.
 

@@ -19,7 +19,7 @@ from ingest.producer import send_lines
 from local.deployment import Deployment, deployment
 from local.generator import generate
 from local.processes import Daemon, LocalError, await_until
-from local.published import Published, await_committed, read_counts, read_ledger, recount_topics
+from local.published import Published, await_committed, decided_clicks, published_windows, recount_topics
 from local.stack import PARTITIONS, Stack
 from local.submission import PROJECT
 from local.traffic import MINUTE, Traffic
@@ -54,7 +54,7 @@ def send(job: Deployment, tmp_path: Path, lines: list[bytes], partitions: range 
 
 def decided(job: Deployment) -> int:
     """The raw clicks in the ledger."""
-    return sum(terms["raw"] for terms in read_ledger(job.connection, job.topics.ledger).values())
+    return decided_clicks(job.connection, job.topics.ledger)
 
 
 def await_decided(job: Deployment, clicks: int) -> None:
@@ -62,8 +62,7 @@ def await_decided(job: Deployment, clicks: int) -> None:
 
 
 def windows(job: Deployment) -> set[int]:
-    counts, _ = read_counts(job.connection, job.topics.counts)
-    return {start for start, _ in counts}
+    return published_windows(job.connection, job.topics.top)
 
 
 def await_window(job: Deployment, start: int, timeout: float = PATIENCE) -> None:

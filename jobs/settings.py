@@ -1,8 +1,4 @@
-"""Every knob of the jobs, validated once at start; the only reader of configuration file, environment and arguments.
-
-A setting is looked for, in this order, in the arguments (`--out-of-orderness '5 s'`), the environment
-(`CLICKPROOF_OUT_OF_ORDERNESS`), the section `clickproof` of `$FLINK_CONF_DIR/config.yaml` (`out-of-orderness: 5 s`).
-"""
+"""Every knob of the jobs, validated once at start; where they are looked for is in `jobs.setting_sources`."""
 
 import os
 import re
@@ -10,23 +6,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
-from ruamel.yaml import YAML
 
-ENVIRONMENT_PREFIX = "CLICKPROOF_"
-LOCAL_PREFIX = "CLICKPROOF_LOCAL_"
-"""Names that start so belong to the local stack, not to the jobs."""
-SECRETS = frozenset({"sasl_password"})
-"""Settings that are never taken from arguments, where any user of the machine could read them."""
+from jobs.setting_sources import SettingsError, from_arguments, from_environment, from_file
 
 _UNITS = {"ms": 0.001, "s": 1, "min": 60, "h": 3600}
 _DURATION = re.compile(r"(\d+)\s*(ms|s|min|h)")
-
-
-class SettingsError(ValueError):
-    """A setting that cannot be used: one sentence that names it."""
 
 
 def _duration(text: object) -> object:
@@ -94,7 +81,7 @@ def load(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
     """Read, merge and validate the settings, by default of this process; raises `SettingsError`."""
     arguments = sys.argv[1:] if arguments is None else arguments
     environment = os.environ if environment is None else environment
-    values = _from_file(environment) | _from_environment(environment) | _from_arguments(arguments)
+    values = from_file(environment) | from_environment(environment) | from_arguments(arguments)
     try:
         settings = Settings.model_validate(values)
     except ValidationError as invalid:
@@ -118,44 +105,6 @@ def sasl_password(settings: Settings) -> str:
         return settings.sasl_password_file.read_text().strip()
     except OSError as error:
         raise SettingsError(f"sasl_password_file: {error.strerror}: {settings.sasl_password_file}") from None
-
-
-def _from_file(environment: Mapping[str, str]) -> dict[str, Any]:
-    folder = environment.get("FLINK_CONF_DIR")
-    path = Path(folder or "") / "config.yaml"
-    if not folder or not path.is_file():
-        return {}
-    section = (YAML(typ="safe", pure=True).load(path) or {}).get("clickproof") or {}
-    return {_setting_name(key): value for key, value in section.items()}
-
-
-def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    return {
-        name.removeprefix(ENVIRONMENT_PREFIX).lower(): value
-        for name, value in environment.items()
-        if name.startswith(ENVIRONMENT_PREFIX) and not name.startswith(LOCAL_PREFIX)
-    }
-
-
-def _from_arguments(arguments: Sequence[str]) -> dict[str, str]:
-    """Read `--name value` pairs; a name without a value switches it on."""
-    values: dict[str, str] = {}
-    name = None
-    for word in arguments:
-        if word.startswith("--"):
-            name = _setting_name(word.removeprefix("--"))
-            values[name] = "true"
-        elif name is not None:
-            values[name], name = word, None
-        else:
-            raise SettingsError(f"{word}: an argument must follow the name of its setting, as in --parallelism 2")
-    for secret in SECRETS & values.keys():
-        raise SettingsError(f"{secret}: a secret is taken from the environment or a file, never from the arguments")
-    return values
-
-
-def _setting_name(key: str) -> str:
-    return key.replace("-", "_")
 
 
 def _first_error(invalid: ValidationError) -> str:

@@ -148,12 +148,15 @@ class _Sending:
         self.unconfirmed: deque[tuple[Any, int]] = deque()  # (future, bytes)
 
     def send(self, group: Sequence[bytes]) -> None:
-        """Deal the lines out to the partitions, going on where the last group ended."""
-        width = len(self.partitions)
+        """Deal the lines out to the partitions, going on where the last group ended; all with one record timestamp.
+
+        So the lines' order is that of timestamp, offset and partition.
+        """
+        width, now = len(self.partitions), int(time.time() * 1000)
         for place in range(min(width, len(group))):
             share = group[place::width]
             partition = self.partitions[(self.lines + place) % width]
-            future = send_batch(self.producer, self.topic, partition, share, int(time.time() * 1000))
+            future = send_batch(self.producer, self.topic, partition, share, now)
             size = sum(map(len, share))
             self.unconfirmed.append((future, size))
             self.bytes_on_way += size

@@ -12,7 +12,8 @@ from pyflink.table import Schema, StreamTableEnvironment, Table
 from jobs import tables
 from jobs.keys import keyed
 from jobs.operators import name_operators
-from jobs.settings import Settings, SettingsError, load, milliseconds
+from jobs.setting_sources import SettingsError
+from jobs.settings import Settings, load, milliseconds
 from udfs.dedupe import COUNTS, INVALID, LATE, DedupeClicks, DedupeRules
 from udfs.pack_clicks import NO_BUCKET, PARCELS, pack_clicks
 from udfs.packing import Packing

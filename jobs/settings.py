@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
@@ -37,7 +37,7 @@ Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 
 
 class Settings(BaseModel):
-    """The settings of the streaming job."""
+    """The settings of the jobs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -65,6 +65,13 @@ class Settings(BaseModel):
     """Keys of the dedupe state, at least as many as the parallelism; fixed for the life of the state."""
     parallelism: Annotated[int, Field(ge=1)] = 2
 
+    archive: Annotated[str, Field(pattern=r"^[a-z0-9]+:/")] = "file:///opt/clickproof/archive"
+    """URL of the archive's directory, on any file system that Flink reads and writes."""
+    archive_roll_interval: PositiveDuration = timedelta(minutes=5)
+    """The archive's checkpoint interval: with each checkpoint its files are closed and can be read."""
+    archive_file_size: Annotated[str, Field(pattern=r"^\d+ ?[kmg]b$")] = "256mb"
+    """A file of this size is closed before its time."""
+
     checkpoint_interval: PositiveDuration = timedelta(seconds=10)
     transaction_timeout: PositiveDuration = timedelta(minutes=15)
 
@@ -77,13 +84,23 @@ class Settings(BaseModel):
     """PEM file of the authorities that may sign the brokers' certificates; the system's own when absent."""
 
 
+SomeSettings = TypeVar("SomeSettings", bound=Settings)
+
+
 def load(arguments: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> Settings:
     """Read, merge and validate the settings, by default of this process; raises `SettingsError`."""
+    return load_as(Settings, arguments, environment)
+
+
+def load_as(
+    model: type[SomeSettings], arguments: Sequence[str] | None, environment: Mapping[str, str] | None
+) -> SomeSettings:
+    """Do the same for a job with settings of its own."""
     arguments = sys.argv[1:] if arguments is None else arguments
     environment = os.environ if environment is None else environment
     values = from_file(environment) | from_environment(environment) | from_arguments(arguments)
     try:
-        settings = Settings.model_validate(values)
+        settings = model.model_validate(values)
     except ValidationError as invalid:
         raise SettingsError(_first_error(invalid)) from None
     _check_together(settings)
@@ -110,9 +127,10 @@ def sasl_password(settings: Settings) -> str:
 def _first_error(invalid: ValidationError) -> str:
     error = invalid.errors(include_url=False, include_input=False)[0]
     name = ".".join(map(str, error["loc"]))
+    message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         return f"{name}: no such setting"
-    return f"{name}: {error['msg'].removeprefix('Value error, ')}"
+    return f"{name}: {message}" if name else message
 
 
 def _check_together(settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""Sources and sinks as DDL: the only place that names Kafka."""
+"""Sources and sinks in Kafka as DDL: the only place that names it. Files are in `jobs.files`."""
 
 from datetime import timedelta
 
@@ -12,6 +12,8 @@ RECORD_MS = "(EXTRACT(EPOCH FROM `timestamp`) * 1000 + MOD(EXTRACT(MILLISECOND F
 """The SQL expression of a record's timestamp in epoch milliseconds; the session's time zone is UTC."""
 _CLICK_TIME = "COALESCE(TRY_CAST(JSON_VALUE(CAST(`value` AS STRING), '$.click_timestamp') AS BIGINT), 0)"
 _ORIGIN_COLUMNS = "`key` BYTES, `value` BYTES, `headers` MAP<STRING NOT NULL, BYTES> METADATA"
+_COUNT_COLUMNS = "ad_id STRING, window_start BIGINT, window_end BIGINT, clicks BIGINT, version BIGINT, source STRING"
+_COMMITTED = {"properties.isolation.level": "read_committed"}
 _SHADED = "org.apache.flink.kafka.shaded.org.apache.kafka.common.security"
 MAX_REQUEST_BYTES = 64 * 1024 * 1024
 """Larger than any record that a broker takes: an invalid value goes out as it came in, whatever its size."""
@@ -47,40 +49,39 @@ def is_heartbeat() -> str:
 
 
 def clicks(settings: Settings) -> str:
-    """Return the DDL of the raw clicks: bytes, origin and event time, with a watermark per Kafka partition."""
-    options = _connection(settings) | {
-        "topic": settings.clicks_topic,
-        "properties.group.id": settings.deployment,
-        "properties.isolation.level": "read_committed",
-        "scan.startup.mode": "earliest-offset",
-        "scan.watermark.idle-timeout": f"{milliseconds(settings.idle_timeout)} ms",
-        "key.format": "raw",
-        "key.fields": "key",
-        "value.format": "raw",
-        "value.fields-include": "EXCEPT_KEY",
-    }
-    if settings.bounded:
-        options["scan.bounded.mode"] = "latest-offset"
-    return f"""
-        CREATE TABLE {CLICKS} (
-          `key` BYTES,
-          `value` BYTES,
-          `partition` INT METADATA VIRTUAL,
-          `offset` BIGINT METADATA VIRTUAL,
-          `timestamp` TIMESTAMP_LTZ(3) METADATA VIRTUAL,
+    """Return the DDL of the raw clicks with their event time and a watermark per Kafka partition."""
+    event_time_columns = f""",
           event_time AS {event_time(settings.max_clock_skew)},
-          WATERMARK FOR event_time AS event_time - {interval(settings.out_of_orderness)}
-        ) WITH ({_with(options)})"""
+          WATERMARK FOR event_time AS event_time - {interval(settings.out_of_orderness)}"""
+    idleness = {"scan.watermark.idle-timeout": f"{milliseconds(settings.idle_timeout)} ms"}
+    return _records(settings, {"scan.startup.mode": "earliest-offset"} | idleness, event_time_columns)
+
+
+def raw_records(settings: Settings, since: int | None = None) -> str:
+    """Return the DDL of the records of the clicks topic as they are, from the first one or a timestamp in epoch ms."""
+    return _records(settings, {"scan.startup.mode": "earliest-offset"} if since is None else _bounded_since(since))
+
+
+def published_counts(settings: Settings, since: int) -> str:
+    """Return the DDL of the counts in their topic, as far as they were published since a timestamp in epoch ms."""
+    options = {"topic": settings.counts_topic, "format": "json", **_bounded_since(since)}
+    columns = f"{_COUNT_COLUMNS}, `offset` BIGINT METADATA VIRTUAL"
+    return f"CREATE TABLE {COUNTS} ({columns}) WITH ({_with(_connection(settings) | options | _COMMITTED)})"
+
+
+def late_clicks(settings: Settings, since: int) -> str:
+    """Return the DDL of the late clicks' values in their topic, sent there since a timestamp in epoch ms."""
+    options = {"topic": settings.late_topic, "format": "raw", **_bounded_since(since)}
+    return f"CREATE TABLE {LATE} (`value` BYTES) WITH ({_with(_connection(settings) | options | _COMMITTED)})"
 
 
 def sinks(settings: Settings) -> dict[str, str]:
     """Return the DDL of the result tables by name, all of them exactly-once."""
-    counts = "ad_id STRING, window_start BIGINT, window_end BIGINT, clicks BIGINT, version BIGINT, source STRING"
     top = "window_start BIGINT, `rank` BIGINT, window_end BIGINT, ad_id STRING, clicks BIGINT"
     terms = "`raw` BIGINT, counted BIGINT, duplicate BIGINT, late BIGINT, invalid BIGINT, version BIGINT"
     ledger = f"window_start BIGINT, window_end BIGINT, {terms}, PRIMARY KEY (window_start) NOT ENFORCED"
     return {
-        COUNTS: _json_sink(settings, COUNTS, settings.counts_topic, counts, "ad_id;window_start"),
+        COUNTS: _json_sink(settings, COUNTS, settings.counts_topic, _COUNT_COLUMNS, "ad_id;window_start"),
         TOP: _json_sink(settings, TOP, settings.top_topic, top, "window_start;rank"),
         LATE: _bytes_sink(settings, LATE, settings.late_topic),
         INVALID: _bytes_sink(settings, INVALID, settings.invalid_topic),
@@ -108,6 +109,35 @@ def headers(settings: Settings, reason: str) -> str:
     }
     pairs = ", ".join(f"'clickproof.{name}', ENCODE({text}, 'UTF-8')" for name, text in texts.items())
     return f"MAP[{pairs}]"
+
+
+def _records(settings: Settings, start: dict[str, str], more_columns: str = "") -> str:
+    options = _connection(settings) | {
+        "topic": settings.clicks_topic,
+        "properties.group.id": settings.deployment,
+        "key.format": "raw",
+        "key.fields": "key",
+        "value.format": "raw",
+        "value.fields-include": "EXCEPT_KEY",
+        **_COMMITTED,
+        **start,
+    }
+    if settings.bounded:
+        options["scan.bounded.mode"] = "latest-offset"
+    return f"""
+        CREATE TABLE {CLICKS} (
+          `key` BYTES,
+          `value` BYTES,
+          `topic` STRING METADATA VIRTUAL,
+          `partition` INT METADATA VIRTUAL,
+          `offset` BIGINT METADATA VIRTUAL,
+          `timestamp` TIMESTAMP_LTZ(3) METADATA VIRTUAL{more_columns}
+        ) WITH ({_with(options)})"""
+
+
+def _bounded_since(timestamp: int) -> dict[str, str]:
+    start = {"scan.startup.mode": "timestamp", "scan.startup.timestamp-millis": str(timestamp)}
+    return {**start, "scan.bounded.mode": "latest-offset"}
 
 
 def _json_sink(settings: Settings, name: str, topic: str, columns: str, key: str) -> str:

@@ -7,6 +7,7 @@ import typer
 from kafka.errors import KafkaError
 from rich.table import Table
 
+from audit.reconcile_commands import backfill_counts, reconcile
 from ingest.producer import ProduceError
 from local.click_commands import demo, generate, produce, replay
 from local.console import Json, console, errors
@@ -41,6 +42,16 @@ def up() -> None:
 
 
 @app.command()
+def archive() -> None:
+    """Start the archive on the running system: every record of the clicks topic, into Parquet files."""
+    stack = default_stack()
+    with errors.status("Looking at what runs") as spinner:
+        stack.start(spinner.update)
+        stack.start_archive(spinner.update)
+    console.print(f"{stack.archive_directory}: a file each minute", soft_wrap=True)
+
+
+@app.command()
 def down() -> None:
     """Stop everything and remove the local system's data."""
     with errors.status("Stopping"):
@@ -57,8 +68,9 @@ def status(as_json: Json = False) -> None:
         console.print(_table(rows))
 
 
-for command in (generate, produce, replay, demo):
+for command in (generate, produce, replay, demo, reconcile):
     app.command()(command)
+app.command("backfill")(backfill_counts)
 
 
 def _table(rows: list[Component]) -> Table:

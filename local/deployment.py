@@ -1,22 +1,19 @@
 """A streaming job beside others on one stack: topics, transactions and a name of its own."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from kafka.errors import KafkaError
 
-from local.job_client import FINAL_STATES, root_cause
-from local.processes import LocalError, await_until
+from local.bounded import Progress, run_to_end
+from local.job_client import FINAL_STATES
+from local.processes import LocalError
 from local.published import JobTopics
 from local.stack import JOB, Stack
 from local.submission import package_jobs
-
-RESTART_TIMEOUT = 180.0
-MOST_FAILURES = 10  # of a bounded job
 
 
 @dataclass
@@ -63,43 +60,19 @@ class Deployment:
         """Create the topics that are missing."""
         self.stack.broker.create_topics(self.topics.partitions(self.partitions))
 
-    def run_bounded(self, on_progress: Callable[[str, int], None]) -> None:
+    def run_bounded(self, on_progress: Progress) -> None:
         """Submit the job and return when it is FINISHED; when its JobManager is lost, it is awaited and begun again.
-
-        Somebody else must start the JobManager again (`local.keeper`). Raises LocalError when the job fails.
 
         It cannot be resumed from its checkpoint: a bounded Kafka source that a new JobManager restores never finishes
         (FLINK-31006). So the next attempt leaves the results of the lost one behind.
         """
-        while True:
-            jobmanager = self.stack.cluster.jobmanager.pid
-            try:
-                job_id = self.submit()
-                return self.stack.cluster.await_job(job_id, partial(self._watch, job_id, on_progress))
-            except LocalError:
-                if not self._lost(jobmanager):
-                    raise
-                self._begin_again()
+        run_to_end(self.stack.cluster, self.submit, self._begin_again, on_progress)
 
     def _begin_again(self) -> None:
         lost = self.topics
         self.attempt += 1
         self.stack.broker.delete_topics([topic for topic in lost if topic != lost.clicks])
         self.create_topics()
-
-    def _watch(self, job_id: str, on_progress: Callable[[str, int], None], status: str, records: int) -> None:
-        """Pass the progress on; a job that fails again and again would be restarted for ever."""
-        on_progress(status, records)
-        if status == "RESTARTING" and len(failures := self.stack.cluster.job_exceptions(job_id)) >= MOST_FAILURES:
-            raise LocalError(f"The job failed {len(failures)} times, at last because of: {root_cause(failures[0])}.")
-
-    def _lost(self, jobmanager: int | None) -> bool:
-        """Whether that JobManager is gone; returns when the cluster can take jobs."""
-        cluster = self.stack.cluster
-        await_until(
-            lambda: cluster.answers() and bool(cluster.taskmanager_ids()), "Restarting the JobManager", RESTART_TIMEOUT
-        )
-        return jobmanager is None or cluster.jobmanager.pid != jobmanager
 
     def end(self) -> None:
         """Cancel the job where it runs, and delete the topics; a stack that is down keeps its topics."""

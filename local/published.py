@@ -15,6 +15,8 @@ from local.topics import read_topic
 from udfs.ledger import Terms
 
 COMMIT_TIMEOUT = 60.0
+RECONCILIATIONS = "clicks-reconciliations"
+"""The topic that says which spans were reconciled."""
 
 
 class JobTopics(NamedTuple):

@@ -14,14 +14,17 @@ from typing import Any
 from local.broker import Broker
 from local.cluster import Cluster
 from local.java import require_java
-from local.job_client import FINAL_STATES
 from local.processes import Daemon, LocalError, exit_on_sigterm, free_port, port_in_use
 from local.published import JobTopics
-from local.submission import PROJECT, package_jobs
+from local.stack_job import StackJob
+from local.submission import PROJECT
 
 JOB = PROJECT / "jobs" / "click_stream.py"
+ARCHIVE_JOB = PROJECT / "jobs" / "archive.py"
 TOPICS = JobTopics()
 PARTITIONS = 4  # of the clicks topic
+ARCHIVING = ["--archive-roll-interval", "1 min", "--parallelism", "1"]
+SLOTS = 6  # for the streaming job, the archive, and a run of either over files
 
 # Names that start so are no settings of the jobs.
 HOME_VARIABLE = "CLICKPROOF_LOCAL_HOME"
@@ -42,11 +45,13 @@ class Component:
 class Stack:
     """The local system. It is disposable: `down` removes its home, with every click and count in it."""
 
-    def __init__(self, home: Path, kafka_port: int, rest_port: int, slots: int = 4) -> None:
+    def __init__(self, home: Path, kafka_port: int, rest_port: int, slots: int = SLOTS) -> None:
         self.home = home.absolute()
         self.broker = Broker(self.home / "kafka", kafka_port)
         self.cluster = Cluster(self.home / "flink", rest_port, slots)
         self.heartbeat = Daemon("heartbeat", self.home / "heartbeat.pid", self.home / "heartbeat.log")
+        self.stream = StackJob("streaming job", JOB, self.home / "stream-job.json", self.cluster)
+        self.archive = StackJob("archive", ARCHIVE_JOB, self.home / "archive-job.json", self.cluster)
         self._state_file = self.home / "stack.json"
         self._ports = {"kafka_port": kafka_port, "rest_port": rest_port}
 
@@ -62,21 +67,27 @@ class Stack:
     def up(self, on_step: Callable[[str], None] = lambda step: None) -> None:
         """Start all that does not run yet, with topics, streaming job and heartbeat; return when all is healthy.
 
-        A job that went down with its cluster resumes from its latest checkpoint. `on_step` hears what is being done.
+        A job that went down with its cluster resumes from its latest checkpoint; so does the archive, if it was ever
+        started. `on_step` hears what is being done.
         """
         self.start(on_step)
         self.start_job(on_step)
+        if self.archive.job_id:
+            self.start_archive(on_step)
         on_step("Starting the heartbeat")
         self.start_heartbeat()
 
     def start_job(self, on_step: Callable[[str], None] = lambda step: None) -> None:
         """Create the topics that are missing, and start the streaming job where it does not live."""
-        on_step("Creating the topics")
-        self.broker.create_topics(TOPICS.partitions(PARTITIONS))
+        self._create_topics(on_step)
         on_step("Starting the streaming job")
-        if not self._job_lives():
-            self._submit_job()
-        self.cluster.await_running(str(self._job_id))
+        self.stream.start(self._connection)
+
+    def start_archive(self, on_step: Callable[[str], None] = lambda step: None) -> None:
+        """Create the topics that are missing, and start the archive where it does not live."""
+        self._create_topics(on_step)
+        on_step("Starting the archive")
+        self.archive.start(lambda: [*self._connection(), "--archive", self.archive_directory.as_uri(), *ARCHIVING])
 
     def start_heartbeat(self) -> None:
         """Start the heartbeat where it does not run: from now on no click is on time that is older than its window."""
@@ -98,22 +109,25 @@ class Stack:
             _component("Kafka", self.broker.daemon, self.broker.bootstrap_servers),
             _component("JobManager", self.cluster.jobmanager, self.cluster.rest_url),
             _component("TaskManager", self.cluster.taskmanager, None),
-            self._job_component(),
+            _job_component(self.stream),
+            _job_component(self.archive),
             _component("heartbeat", self.heartbeat, None),
         ]
 
     @property
-    def _job_id(self) -> str | None:
-        """The streaming job last submitted."""
-        return self._state().get("job_id")
+    def archive_directory(self) -> Path:
+        """Where the archive's files are."""
+        return self.home / "archive"
+
+    def _create_topics(self, on_step: Callable[[str], None]) -> None:
+        on_step("Creating the topics")
+        self.broker.create_topics(TOPICS.partitions(PARTITIONS))
+
+    def _connection(self) -> list[str]:
+        return ["--bootstrap-servers", self.broker.bootstrap_servers]
 
     def _state(self) -> dict[str, Any]:
         return dict(json.loads(self._state_file.read_text(encoding="ascii"))) if self._state_file.exists() else {}
-
-    def _save_state(self, **job: str | None) -> None:
-        draft = self._state_file.with_suffix(".draft")
-        draft.write_text(json.dumps({**self._ports, **job}), encoding="ascii")
-        draft.replace(self._state_file)
 
     def _check_machine(self) -> None:
         """Refuse what could not work before anything is started."""
@@ -128,34 +142,12 @@ class Stack:
             self.home.mkdir(parents=True, exist_ok=True)
             if any(self.home.iterdir()):
                 raise LocalError(f"{self.home} holds other files: set {HOME_VARIABLE} to an empty or new directory.")
-            self._save_state()
+            draft = self._state_file.with_suffix(".draft")
+            draft.write_text(json.dumps(self._ports), encoding="ascii")
+            draft.replace(self._state_file)
         elif any(state[name] != port for name, port in self._ports.items()):
             ports = f"{state['kafka_port']} and {state['rest_port']}"
             raise LocalError(f"The stack in {self.home} has the ports {ports}: stop it before choosing others.")
-
-    def _job_lives(self) -> bool:
-        alive = {job.job_id for job in self.cluster.jobs() if job.status not in FINAL_STATES}
-        return self._job_id in alive
-
-    def _submit_job(self) -> None:
-        checkpoint = self._latest_checkpoint()
-        arguments = ["--bootstrap-servers", self.broker.bootstrap_servers]
-        python_files = package_jobs(self.home / "jobs.zip")
-        job_id = self.cluster.submit(JOB, arguments, python_files, checkpoint)
-        self._save_state(job_id=job_id, resumed_from=checkpoint)
-
-    def _latest_checkpoint(self) -> str | None:
-        """The last job's, or the one it resumed from itself when it completed none."""
-        own = self.cluster.latest_checkpoint(self._job_id) if self._job_id else None
-        return own or self._state().get("resumed_from")
-
-    def _job_component(self) -> Component:
-        job_id = self._job_id
-        if job_id is None or not self.cluster.answers():
-            return Component("streaming job", "DOWN", None, None)
-        states = {job.job_id: job.status for job in self.cluster.jobs()}
-        page = f"{self.cluster.rest_url}/#/job/running/{job_id}"
-        return Component("streaming job", states.get(job_id, "DOWN"), page if job_id in states else None, None)
 
 
 def default_stack() -> Stack:
@@ -165,7 +157,7 @@ def default_stack() -> Stack:
 
 
 @contextmanager
-def temporary_stack(slots: int = 4) -> Iterator[Stack]:
+def temporary_stack(slots: int = SLOTS) -> Iterator[Stack]:
     """Broker and cluster on free ports in a temporary home; gone on exit, be it by an exception, SIGINT or SIGTERM."""
     home = Path(tempfile.mkdtemp(prefix="clickproof-"))
     stack = Stack(home, free_port(), free_port(), slots)
@@ -180,6 +172,11 @@ def temporary_stack(slots: int = 4) -> Iterator[Stack]:
 def _component(name: str, daemon: Daemon, address: str | None) -> Component:
     pid = daemon.pid
     return Component(name, "RUNNING" if pid else "DOWN", address if pid else None, pid)
+
+
+def _job_component(job: StackJob) -> Component:
+    state, page = job.status()
+    return Component(job.name, state, page, None)
 
 
 def _require_port(daemon: Daemon, port: int, variable: str) -> None:

@@ -2,7 +2,8 @@ from datetime import timedelta
 
 import pytest
 
-from jobs.settings import SettingsError, load, sasl_password
+from jobs.setting_sources import SettingsError
+from jobs.settings import load, sasl_password
 from local.published import JobTopics
 
 

@@ -1,0 +1,43 @@
+"""Whether an archive is complete: every offset that must be there is, and how often others lie twice."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import polars as pl
+
+Partition = tuple[str, int]
+Expected = Mapping[Partition, tuple[int, int]]
+"""By topic and partition the first offset that must be there, and the one after the last."""
+
+
+class Gap(NamedTuple):
+    """Offsets that are missing, the first and the last."""
+
+    topic: str
+    partition: int
+    first_offset: int
+    last_offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic} partition {self.partition}, offsets {self.first_offset} to {self.last_offset}"
+
+
+def gaps(coverage: pl.DataFrame, between: pl.DataFrame, expected: Expected) -> list[Gap]:
+    """Return what is missing: between the offsets that are there, and before and after them.
+
+    `coverage` and `between` are the results coverage and gaps of the reconciliation's job (`jobs.files.RESULTS`).
+    """
+    covered = {(row["topic"], row["partition"]): row for row in coverage.iter_rows(named=True)}
+    found = [Gap(*row) for row in between.select(Gap._fields).iter_rows()]
+    for (topic, partition), (first, end) in expected.items():
+        if first >= end:
+            continue
+        here = covered.get((topic, partition))
+        if here is None:
+            found.append(Gap(topic, partition, first, end - 1))
+            continue
+        if here["first_offset"] > first:
+            found.append(Gap(topic, partition, first, here["first_offset"] - 1))
+        if here["last_offset"] < end - 1:
+            found.append(Gap(topic, partition, here["last_offset"] + 1, end - 1))
+    return sorted(found)

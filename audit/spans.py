@@ -1,0 +1,72 @@
+"""Spans of whole windows, and the times that users give."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from jobs.reconcile_settings import ALL_TIME
+from local.processes import LocalError
+
+DAY = 86_400_000
+MINUTE = 60_000
+
+
+@dataclass(frozen=True)
+class Span:
+    """The windows that start in [start, end), epoch milliseconds."""
+
+    start: int
+    end: int
+
+    def __post_init__(self) -> None:
+        if self.start % MINUTE or self.end % MINUTE:
+            raise LocalError("A span begins and ends with a whole minute.")
+        if self.end < self.start:
+            raise LocalError(f"The span ends before it begins: {self}.")
+
+    def __str__(self) -> str:
+        if self.end == ALL_TIME:
+            return "all windows"
+        return f"{_iso(self.start)} to {_iso(self.end)}"
+
+    @staticmethod
+    def all() -> "Span":
+        """Return the span of all windows."""
+        return Span(0, ALL_TIME)
+
+    @property
+    def name(self) -> str:
+        """The span as a file's name."""
+        return f"{_iso(self.start)}--{_iso(self.end)}".replace(":", "")
+
+
+def span_of(first: str | None, end: str | None, now: datetime) -> Span:
+    """Return the span between two times as users write them: by default yesterday, or the day that begins at `first`.
+
+    Raises LocalError for what is no time, and for a span that is not over yet.
+    """
+    today = milliseconds(now) // DAY * DAY
+    start = parse_time(first) if first else today - DAY
+    span = Span(start, parse_time(end) if end else start + DAY)
+    if span.end > milliseconds(now):
+        raise LocalError(f"The span {span} is not over yet.")
+    return span
+
+
+def parse_time(text: str) -> int:
+    """Return a time in epoch milliseconds, from those or from an ISO 8601 date or time (UTC if it does not say)."""
+    if text.isdecimal():
+        return int(text)
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise LocalError(f"{text!r} is no time such as 2026-01-31, 2026-01-31T12:05 or 1769860800000.") from None
+    return milliseconds(time if time.tzinfo else time.replace(tzinfo=UTC))
+
+
+def milliseconds(time: datetime) -> int:
+    """Return a time in epoch milliseconds."""
+    return (time - datetime.fromtimestamp(0, UTC)) // timedelta(milliseconds=1)
+
+
+def _iso(ms: int) -> str:
+    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%dT%H:%MZ}"

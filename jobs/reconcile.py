@@ -141,15 +141,20 @@ def compare(env: StreamTableEnvironment, exact: Table, published: Table) -> Tabl
 
 
 def main() -> None:
-    """Connect the recount to its inputs and its results in files, with the settings of this process."""
+    """Run the recount with the settings of this process."""
     settings = load()
     env = StreamExecutionEnvironment.get_execution_environment()
+    connect(env, settings)
+    env.execute(f"{settings.deployment}-reconcile")
+
+
+def connect(env: StreamExecutionEnvironment, settings: ReconcileSettings) -> None:
+    """Connect the recount to its inputs, and to its results in files."""
     env.set_parallelism(settings.parallelism)
     env.set_runtime_mode(RuntimeExecutionMode.BATCH)
     table_env = StreamTableEnvironment.create(env)
     inputs = Inputs(records(table_env, settings), late_clicks(table_env, settings), published(table_env, settings))
     write(table_env, build(table_env, inputs, settings), settings)
-    env.execute(f"{settings.deployment}-reconcile")
 
 
 def records(env: StreamTableEnvironment, settings: ReconcileSettings) -> Table:

@@ -22,7 +22,7 @@ _RECORD = Types.ROW_NAMED(
 )
 
 
-CONNECTOR = next((Path(__file__).parents[2] / "build" / "jars" / "flink").glob("*.jar"))
+CONNECTORS = ";".join(jar.as_uri() for jar in (Path(__file__).parents[2] / "build" / "jars" / "flink").glob("*.jar"))
 
 
 @dataclass
@@ -53,7 +53,7 @@ def record(value: bytes | None, key: bytes | None = None, time: int = NOON + 2 *
 
 def environment(settings: Settings, batch: int) -> tuple[StreamExecutionEnvironment, StreamTableEnvironment]:
     options = {
-        "pipeline.jars": CONNECTOR.as_uri(),
+        "pipeline.jars": CONNECTORS,
         "python.executable": sys.executable,
         "python.fn-execution.bundle.size": str(batch),
         "python.fn-execution.arrow.batch.size": str(batch),

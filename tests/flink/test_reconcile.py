@@ -1,0 +1,203 @@
+"""The reconciliation of files on a MiniCluster: exact by a plain recount, and every mutation found."""
+
+import csv
+import json
+import random
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import polars as pl
+import pytest
+from pyflink.common import Configuration
+from pyflink.datastream import StreamExecutionEnvironment
+
+from audit import recounting
+from audit.proof import Gap
+from audit.reconciliation import Reconciliation, reconcile_files
+from jobs import reconcile
+from jobs.reconcile_settings import load
+from tests.builders import MINUTE, NOON, a_click
+from tests.flink.conftest import CONNECTORS
+
+pytestmark = pytest.mark.flink
+
+CLICKS = 4_000
+PARTITIONS = 3
+ADS = ["ad-1", "ad-2", 'say "hi",\r\nü', "\x00\x1e"]
+ARRIVED = NOON + 60 * MINUTE
+
+
+@dataclass
+class Case:
+    """What a stream published of some clicks, in a replay's files."""
+
+    home: Path
+    records: list[dict]
+    late: list[bytes]
+    counts: Counter
+
+    @property
+    def exact(self) -> Counter:
+        """Each identity once, in the place of its first copy: the clicks here are all valid, or plainly not."""
+        places = {}
+        for record in self.records:
+            if record["value"] is not None and record["value"].startswith(b"{"):
+                click = json.loads(record["value"])
+                identity = click.get("click_id") or (
+                    *(click[name] for name in ("user_id", "ip", "ad_id")),
+                    clock(click),
+                )
+                places.setdefault(identity, (clock(click) // MINUTE * MINUTE, click["ad_id"]))
+        return Counter(places.values())
+
+    def reconcile(self) -> Reconciliation:
+        """Write the files and reconcile them."""
+        archive = self.home / "archive"
+        archive.mkdir(exist_ok=True)
+        frame = pl.DataFrame(self.records, ROW)
+        for part in (0, 1):  # two files, each with a share of every partition
+            frame[part::2].write_parquet(archive / f"{part}.parquet")
+        with (self.home / "counts.csv").open("w", newline="") as file:
+            rows = [("window_start", "ad_id", "clicks"), *((*place, clicks) for place, clicks in self.counts.items())]
+            csv.writer(file).writerows(rows)
+        (self.home / "late.jsonl").write_bytes(b"".join(line + b"\n" for line in self.late))
+        files = (archive, self.home / "counts.csv", self.home / "late.jsonl")
+        return reconcile_files(*files, a_stack(self.home), lambda doing, done: None)
+
+
+ROW = {
+    "key": pl.Binary,
+    "value": pl.Binary,
+    "topic": pl.String,
+    "partition": pl.Int32,
+    "offset": pl.Int64,
+    "timestamp": pl.Int64,
+}
+
+
+def clock(click: dict) -> int:
+    return click["click_timestamp"]
+
+
+@pytest.fixture(autouse=True)
+def on_a_minicluster(monkeypatch):
+    """Run the job in this process, in place of submitting it."""
+
+    def run_to_end(cluster, submit, begin_again, on_progress):
+        configuration = Configuration()
+        configuration.set_string("pipeline.jars", CONNECTORS)
+        configuration.set_string("python.executable", sys.executable)
+        env = StreamExecutionEnvironment.get_execution_environment(configuration)
+        reconcile.connect(env, load([*submit(), "--parallelism", "2"], {}))
+        env.execute("reconcile")
+
+    monkeypatch.setattr(recounting, "run_to_end", run_to_end)
+
+
+def a_stack(home: Path) -> SimpleNamespace:
+    nothing = SimpleNamespace(pid_file=home / "none")
+    return SimpleNamespace(
+        home=home,
+        broker=SimpleNamespace(bootstrap_servers="127.0.0.1:1", daemon=nothing),
+        cluster=SimpleNamespace(jobmanager=nothing, taskmanager=nothing, submit=lambda job, arguments, zip_: arguments),
+    )
+
+
+@pytest.fixture
+def case(tmp_path) -> Case:
+    """Clicks with duplicates, some of them late, some under one click_id in several places, some no clicks at all."""
+    chance = random.Random(7)
+    records, late, counts, seen = [], [], Counter(), {}
+    sent: list[dict] = []
+    for number in range(CLICKS):
+        if sent and chance.random() < 0.2:
+            click = chance.choice(sent)
+        else:
+            click = a_click(
+                user_id=f"user-{number}",
+                ad_id=chance.choice(ADS),
+                click_timestamp=NOON + chance.randrange(5 * MINUTE),
+                click_id=f"id-{number}" if chance.random() < 0.5 else ...,
+            )
+            sent.append(click)
+        if "click_id" in click and chance.random() < 0.05:
+            click = click | {"click_timestamp": clock(click) + chance.randrange(30) * MINUTE}
+        value = json.dumps(click).encode()
+        if chance.random() < 0.02:
+            value = None if chance.random() < 0.5 else value[1:]
+        elif chance.random() < 0.03:
+            late.append(value)
+        else:
+            place = (clock(click) // MINUTE * MINUTE, click["ad_id"])
+            identity = click.get("click_id") or (click["user_id"], click["ad_id"], clock(click))
+            before = seen.setdefault(identity, [])
+            if all(abs(start - place[0]) > 10 * MINUTE for start in before):
+                before.append(place[0])
+                counts[place] += 1
+        partition, offset = number % PARTITIONS, number // PARTITIONS
+        origin = {"key": None, "topic": "clicks", "partition": partition, "offset": offset}
+        records.append({"value": value, "timestamp": ARRIVED + number // 10, **origin})
+    return Case(tmp_path, records, late, counts)
+
+
+def exact_places(found: Reconciliation) -> Counter:
+    rows = found.places.select("window_start", "ad_id", "exact").rows()
+    return Counter({(start, ad_id): clicks for start, ad_id, clicks in rows if clicks})
+
+
+def causes(found: Reconciliation) -> dict:
+    columns = ["window_start", "ad_id", "late", "expired_duplicate", "unexplained"]
+    return {(row[0], row[1]): row[2:] for row in found.places.select(columns).rows()}
+
+
+def test_the_recount_is_exact_and_every_difference_has_a_cause(case):
+    found = case.reconcile()
+    assert exact_places(found) == case.exact
+    assert found.report.verdict == "explained"
+    assert found.report.late > 0
+    assert found.report.expired_duplicate > 0
+    assert (found.report.gaps, found.report.repeats) == ([], 0)
+
+
+def test_what_was_altered_lost_invented_and_repeated_is_found_and_repaired(case):
+    whole = causes(case.reconcile())
+    altered, deleted, doubled = sorted(case.counts, key=lambda place: case.counts[place])[:3]
+    invented = (NOON, "invented")
+    numbers = {place: case.counts[place] for place in (altered, deleted, doubled)}
+    case.counts[altered] += 7
+    del case.counts[deleted]
+    case.counts[doubled] *= 2
+    case.counts[invented] = 3
+    case.records += case.records[100:200]
+    dropped = case.late.pop(0)
+    found = case.reconcile()
+
+    assert exact_places(found) == case.exact
+    assert found.report.verdict == "unexplained"
+    assert found.report.repeats == 100
+    unexplained = {place: row[2] for place, row in causes(found).items() if row[2]}
+    expected = Counter({altered: -7, deleted: numbers[deleted], doubled: -numbers[doubled], invented: -3})
+    expected[place_of(dropped)] += whole[place_of(dropped)][0] - causes(found)[place_of(dropped)][0]
+    assert unexplained == {place: clicks for place, clicks in expected.items() if clicks}
+
+
+def test_records_that_are_missing_are_reported_with_their_offsets(case):
+    case.records = [
+        record
+        for record in case.records
+        if not (record["partition"] == 1 and record["offset"] in (500, 501, 700)) and record["partition"] != 2
+    ]
+    (case.home / "archive").mkdir()
+    ends = {str(partition): len(range(partition, CLICKS, PARTITIONS)) for partition in range(PARTITIONS)}
+    (case.home / "archive" / "_offsets.json").write_text(json.dumps({"clicks": ends}))
+    found = case.reconcile()
+    assert found.report.verdict == "incomplete"
+    assert found.report.gaps == [Gap("clicks", 1, 500, 501), Gap("clicks", 1, 700, 700), Gap("clicks", 2, 0, 1332)]
+
+
+def place_of(value: bytes) -> tuple[int, str]:
+    click = json.loads(value)
+    return clock(click) // MINUTE * MINUTE, click["ad_id"]

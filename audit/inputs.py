@@ -52,10 +52,13 @@ def expected_offsets(archive: Path) -> Expected:
 
 def _read_counts(csv: Path) -> pl.DataFrame:
     try:
-        return pl.read_csv(csv, schema=_COUNTS)
+        counts = pl.read_csv(csv, schema=_COUNTS).with_columns(pl.col("ad_id").fill_null(""))
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise LocalError(f"{csv} is no table window_start,ad_id,clicks: {reason}.") from error
+    if sum(counts.null_count().row(0)):
+        raise LocalError(f"{csv} is no table window_start,ad_id,clicks: a number is missing.")
+    return counts
 
 
 def _lines(path: Path) -> Iterator[bytes]:

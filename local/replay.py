@@ -81,7 +81,7 @@ def replay(file: Path, out: Path, stack: Stack, parallelism: int, on_progress: P
         on_progress("Reading the results", lines)
         published = _read(job, lines)
         read = time.monotonic()
-        with _draft(out) as draft:
+        with drafted(out) as draft:
             archive_topic(job, _ends(lines, job.partitions), draft / ARCHIVE, partial(_show_archiving, on_progress))
             write_results(published, draft)
         seconds = (produced - start, finished - produced - run, run, read - finished, time.monotonic() - read)
@@ -107,7 +107,7 @@ def _read(job: Deployment, lines: int) -> Published:
 
 
 @contextmanager
-def _draft(out: Path) -> Iterator[Path]:
+def drafted(out: Path) -> Iterator[Path]:
     """Yield a directory for the results; those of an earlier run in `out` stay until all of them are complete."""
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".replay-", dir=out) as name:

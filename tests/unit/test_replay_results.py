@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from local.processes import LocalError
 from local.published import JobTopics, Published
 from local.recount import Rejected
-from local.replay import write_results
+from local.replay import drafted, write_results
 from tests.builders import MINUTE, NOON
 
 ODD_ADS = ['a"b', "a,b", "a\nb", "a\rb", "a\r\nb", "\x00", "\x1e", " ", "😀"]
@@ -29,8 +30,8 @@ def published() -> Published:
 
 
 def test_counts_are_sorted_by_window_and_ad(published: Published, tmp_path: Path) -> None:
-    write_results(published, tmp_path / "new" / "out")
-    rows = (tmp_path / "new" / "out" / "counts.csv").read_bytes().split(b"\r\n")
+    write_results(published, tmp_path)
+    rows = (tmp_path / "counts.csv").read_bytes().split(b"\r\n")
     assert rows == [
         b"window_start,ad_id,clicks",
         f"{NOON},z,1".encode(),
@@ -58,12 +59,26 @@ def test_the_ledger_is_summed_over_the_minutes(published: Published, tmp_path: P
     assert json.loads((tmp_path / "ledger.json").read_text()) == terms
 
 
-def test_other_files_stay_and_nothing_else_is_left(published: Published, tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").touch()
-    write_results(published, tmp_path)
-    write_results(published, tmp_path)
-    names = ["counts.csv", "invalid.jsonl", "late.jsonl", "ledger.json", "notes.txt"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == names
+def test_results_replace_those_of_an_earlier_run_and_other_files_stay(published: Published, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "out"
+    for part in ("1.parquet", "2.parquet"):
+        with drafted(out) as draft:
+            (draft / "archive").mkdir()
+            (draft / "archive" / part).touch()
+            write_results(published, draft)
+        (out / "notes.txt").touch()
+    names = ["archive", "counts.csv", "invalid.jsonl", "late.jsonl", "ledger.json", "notes.txt"]
+    assert sorted(path.name for path in out.iterdir()) == names
+    assert [path.name for path in (out / "archive").iterdir()] == ["2.parquet"]
+
+
+def test_a_run_that_fails_leaves_the_results_of_an_earlier_one_as_they_were(tmp_path: Path) -> None:
+    (tmp_path / "ledger.json").write_text("earlier")
+    with pytest.raises(LocalError), drafted(tmp_path) as draft:
+        (draft / "ledger.json").touch()
+        raise LocalError("the archive failed")
+    assert [path.name for path in tmp_path.iterdir()] == ["ledger.json"]
+    assert (tmp_path / "ledger.json").read_text() == "earlier"
 
 
 def test_results_that_add_up_have_no_contradictions(published: Published) -> None:

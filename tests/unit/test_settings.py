@@ -2,6 +2,7 @@ from datetime import timedelta
 
 import pytest
 
+from jobs.reconcile_settings import load as load_reconciliation
 from jobs.setting_sources import SettingsError
 from jobs.settings import load, sasl_password
 from local.published import JobTopics
@@ -77,3 +78,23 @@ def test_a_secret_comes_from_the_environment_or_a_mounted_file(tmp_path):
 
 def test_a_secret_is_not_printed():
     assert "s3cret" not in repr(load(SASL, {"CLICKPROOF_SASL_PASSWORD": "s3cret"}))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ([], "results"),
+        (["--results", "out"], "results"),
+        (["--results", "file:/out", "--span-from", "60001"], "span_from"),
+        (["--results", "file:/out", "--span-from", "120000", "--span-to", "60000"], "span_to"),
+        (["--results", "file:/out", "--source", "memory"], "source"),
+    ],
+)
+def test_a_reconciliation_that_cannot_be_is_refused_with_one_sentence_that_names_the_setting(arguments, name):
+    with pytest.raises(SettingsError, match=f"^{name}: [^\n]+$"):
+        load_reconciliation(arguments, {})
+
+
+def test_a_reconciliation_reads_from_before_its_span_as_far_as_skew_and_horizon_reach():
+    settings = load_reconciliation(["--results", "file:/out", "--span-from", "3600000", "--span-to", "7200000"], {})
+    assert settings.read_since == 3_600_000 - 5 * 60_000 - 10 * 60_000

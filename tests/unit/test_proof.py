@@ -1,0 +1,31 @@
+import polars as pl
+
+from audit.proof import Gap, gaps
+
+COVERAGE = {"topic": ["clicks", "clicks"], "partition": [0, 1], "first_offset": [10, 0], "last_offset": [99, 49]}
+NONE = pl.DataFrame(schema=dict.fromkeys(Gap._fields, pl.Int64))
+
+
+def missing(expected, between=NONE):
+    return gaps(pl.DataFrame(COVERAGE), between, expected)
+
+
+def test_an_archive_with_all_that_must_be_there_is_complete_whatever_else_it_has():
+    assert missing({("clicks", 0): (20, 100), ("clicks", 1): (0, 30)}) == []
+
+
+def test_offsets_missing_before_and_after_those_that_are_there_are_gaps():
+    assert missing({("clicks", 0): (5, 120)}) == [Gap("clicks", 0, 5, 9), Gap("clicks", 0, 100, 119)]
+
+
+def test_a_partition_that_is_missing_as_a_whole_is_a_gap():
+    assert missing({("clicks", 2): (0, 7)}) == [Gap("clicks", 2, 0, 6)]
+
+
+def test_a_partition_that_must_hold_nothing_may_be_missing():
+    assert missing({("clicks", 2): (7, 7)}) == []
+
+
+def test_offsets_missing_between_others_are_gaps_even_where_nothing_is_expected():
+    between = pl.DataFrame([("clicks", 0, 30, 31)], Gap._fields, orient="row")
+    assert missing({}, between) == [Gap("clicks", 0, 30, 31)]

@@ -1,0 +1,40 @@
+from datetime import UTC, datetime
+
+import pytest
+
+from audit.spans import DAY, Span, parse_time, span_of
+from local.processes import LocalError
+
+NEW_YEAR = 1_767_225_600_000
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def test_the_default_span_is_yesterday():
+    assert span_of(None, None, NOW) == Span(NEW_YEAR, NEW_YEAR + DAY)
+
+
+def test_a_span_without_an_end_is_a_day():
+    assert span_of("2025-12-31", None, NOW) == Span(NEW_YEAR - DAY, NEW_YEAR)
+
+
+@pytest.mark.parametrize("text", ["2026-01-01", "2026-01-01T00:00", "2026-01-01T00:00Z", "2026-01-01T01:00+01:00"])
+def test_a_time_is_utc_unless_it_says_otherwise(text):
+    assert parse_time(text) == NEW_YEAR == parse_time(str(NEW_YEAR))
+
+
+@pytest.mark.parametrize(
+    ("first", "end", "reason"),
+    [
+        ("yesterday", None, "'yesterday' is no time"),
+        ("2026-01-02", None, "is not over yet"),
+        ("2026-01-01T02:00", "2026-01-01T01:00", "ends before it begins"),
+        ("2026-01-01T00:00:30", None, "whole minute"),
+    ],
+)
+def test_a_span_that_cannot_be_reconciled_is_refused(first, end, reason):
+    with pytest.raises(LocalError, match=reason):
+        span_of(first, end, NOW)
+
+
+def test_an_empty_span_is_a_span():
+    assert span_of("2026-01-01", "2026-01-01", NOW) == Span(NEW_YEAR, NEW_YEAR)

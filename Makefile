@@ -7,7 +7,7 @@ BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status check format test test-unit test-flink test-e2e clean
+.PHONY: help setup demo up down status archive reconcile backfill check format test test-unit test-flink test-e2e clean
 
 help: ## list every target
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,15 @@ down: setup ## stop the local system and remove its data
 
 status: setup ## show what of the local system runs
 	@$(BIN)/clickproof status
+
+archive: setup ## start the archive on the running local system: raw clicks into Parquet files
+	@$(BIN)/clickproof archive
+
+reconcile: setup ## recount a day from the archive and publish the corrections: DAY=2026-01-01, by default yesterday (UTC)
+	@$(BIN)/clickproof reconcile $(if $(DAY),--from $(DAY)) --publish
+
+backfill: setup ## derive the counts of a span from the archive alone: FROM=2026-01-01 TO=2026-01-02, into counts.csv
+	@$(BIN)/clickproof backfill $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO)) --out counts.csv
 
 check: setup ## format, lint and types
 	@$(BIN)/ruff format --check .

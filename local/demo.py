@@ -4,17 +4,20 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from audit.reconciliation import Records, reconcile_span
+from audit.spans import Span
 from ingest.producer import send_lines
+from local.archiving import archive_topic
 from local.console import console, errors
 from local.demo_page import Outcome, page
 from local.generator import generate
 from local.processes import await_until
-from local.published import await_committed, decided_clicks, recount_topics
+from local.published import await_committed, counts_in_force, decided_clicks, recount_topics
 from local.stack import PARTITIONS, TOPICS, Stack, temporary_stack
 from local.topics import read_topic
 from local.traffic import MINUTE, Traffic
@@ -33,7 +36,7 @@ def run_demo() -> int:
         outcome = _Demo(stack, spinner.update).play()
         spinner.update("Stopping everything")
     console.print(page(outcome))
-    return 1 if outcome.problems else 0
+    return 0 if outcome.exact else 1
 
 
 @dataclass
@@ -51,15 +54,17 @@ class _Demo:
         """Send clicks, fall silent, and wait until the heartbeats have closed the last window; then recount."""
         traffic = Traffic(CLICKS, minutes=MINUTES, start=int(time.time() * 1000) - AGO)
         self.on_step(f"Generating {CLICKS:,} clicks")
-        first, rest = _clicks(traffic, self.stack.home)
+        truth, first, rest = _clicks(traffic, self.stack.home)
         self._send(first, list(range(PARTITIONS)))
         self._await_decided(FIRST)
         self._send(rest, list(range(PARTITIONS - 1)))
         silent = time.monotonic()
         self.stack.start_heartbeat()
         self._await_decided(CLICKS)
-        self._await_window((traffic.start + traffic.span - 1) // MINUTE * MINUTE)
-        return self._recount(time.monotonic() - silent)
+        self._await_window(_span(traffic).end - MINUTE)
+        silence = time.monotonic() - silent
+        before = self._recount(silence)
+        return self._reconcile(before, _span(traffic), truth["unique_valid"])
 
     def _send(self, file: Path, partitions: list[int]) -> None:
         def show(sent: int) -> None:
@@ -96,12 +101,29 @@ class _Demo:
         published, problems = recount_topics(self.connection, TOPICS)
         return Outcome(CLICKS, published.ledger, published.terms, self._top_ads(), problems, silence)
 
+    def _reconcile(self, before: Outcome, span: Span, unique: int) -> Outcome:
+        """Archive the clicks, publish the corrections, and hold the counts in force against what was generated."""
 
-def _clicks(traffic: Traffic, home: Path) -> tuple[Path, Path]:
-    """Generate the clicks; return the file of the first ones and that of the rest."""
+        def show(doing: str, done: int) -> None:
+            self.on_step(f"{doing}: {done:,}")
+
+        archive = self.stack.archive_directory
+        archive_topic(self.stack, TOPICS.clicks, archive, show)
+        report = reconcile_span(span, Records("archive", archive.as_uri()), self.stack, show, publish=True).report
+        corrected = sum(counts_in_force(self.connection, TOPICS.counts).values())
+        return replace(before, reconciliation=report, corrected=corrected, unique=unique)
+
+
+def _span(traffic: Traffic) -> Span:
+    """The windows of the clicks."""
+    return Span(traffic.start // MINUTE * MINUTE, (traffic.start + traffic.span - 1) // MINUTE * MINUTE + MINUTE)
+
+
+def _clicks(traffic: Traffic, home: Path) -> tuple[dict[str, Any], Path, Path]:
+    """Generate the clicks; return the truth of them, the file of the first ones and that of the rest."""
     whole, first, rest = (home / name for name in ("clicks.jsonl", "first.jsonl", "rest.jsonl"))
-    generate(traffic, whole)
+    truth = generate(traffic, whole)
     with whole.open("rb") as lines, first.open("wb") as head, rest.open("wb") as tail:
         head.writelines(islice(lines, FIRST))
         tail.writelines(lines)
-    return first, rest
+    return truth, first, rest

@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from audit.report import Report
 from local.books import TERMS
 
 RANKS = 5
@@ -25,11 +26,22 @@ class Outcome:
     top_ads: Mapping[int, list[tuple[str, int]]]
     problems: list[str]
     silence: float  # from the last click to the last window's counts
+    reconciliation: Report | None = None
+    corrected: int = 0  # clicks in the counts in force after the corrections
+    unique: int = 0  # valid clicks that were generated, each once
+
+    @property
+    def exact(self) -> bool:
+        """Whether every click went where it must, and was counted in the end."""
+        explained = self.reconciliation is not None and self.reconciliation.verdict == "explained"
+        return not self.problems and explained and self.corrected == self.unique
 
 
 def page(outcome: Outcome) -> RenderableType:
     """One page: the top ads, the ledger, the verdict, and where to read on."""
-    return Group(_top_ads(outcome), "", _ledger(outcome), "", _verdict(outcome), _reading(outcome))
+    return Group(
+        _top_ads(outcome), "", _ledger(outcome), "", _verdict(outcome), "", *_reconciliation(outcome), _reading(outcome)
+    )
 
 
 def _top_ads(outcome: Outcome) -> Table:
@@ -59,6 +71,27 @@ def _verdict(outcome: Outcome) -> Text:
         return Text(f"exact: {outcome.clicks:,} clicks recounted independently", style="bold green")
     more = [f"... and {len(outcome.problems) - PROBLEMS} more"] if len(outcome.problems) > PROBLEMS else []
     return Text("\n".join(["not exact:", *outcome.problems[:PROBLEMS], *more]), style="bold red")
+
+
+def _reconciliation(outcome: Outcome) -> list[RenderableType]:
+    """The counts before and after the reconciliation of the archive, and whether all that is unique was counted."""
+    found = outcome.reconciliation
+    if found is None:
+        return []
+    table = Table("", "clicks", title="Reconciliation with the archive", title_justify="left")
+    rows = {
+        "published by the stream": outcome.terms["counted"],
+        "late, now counted": found.late,
+        "expired duplicates, now taken out": -found.expired_duplicate,
+        "unexplained": found.unexplained,
+        "in force after the corrections": outcome.corrected,
+        "valid and unique among those generated": outcome.unique,
+    }
+    for name, clicks in rows.items():
+        table.add_row(name, Text(f"{clicks:,}", justify="right"))
+    sentence = f"{found.verdict}: {found.corrections:,} counts corrected"
+    style = "bold green" if outcome.exact else "bold red"
+    return [table, Text(sentence, style=style)]
 
 
 def _reading(outcome: Outcome) -> str:

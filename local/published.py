@@ -96,6 +96,16 @@ def read_counts(connection: dict[str, Any], topic: str) -> tuple[dict[Cell, int]
     return counts, [cell for cell, times in published.items() if times > 1]
 
 
+def counts_in_force(connection: dict[str, Any], topic: str) -> dict[Cell, int]:
+    """The counts with the highest version of each ad and window; a correction to nothing leaves none."""
+    latest: dict[Cell, tuple[int, int]] = {}
+    for record in read_topic(connection, topic):
+        value = json.loads(record.value or b"")
+        cell, count = (value["window_start"], value["ad_id"]), (value["version"], value["clicks"])
+        latest[cell] = count if cell not in latest or count[0] >= latest[cell][0] else latest[cell]
+    return {cell: clicks for cell, (_, clicks) in latest.items() if clicks}
+
+
 def decided_clicks(connection: dict[str, Any], topic: str) -> int:
     """The raw clicks in the ledger: so many went one way or the other."""
     return sum(terms["raw"] for terms in read_ledger(connection, topic).values())

@@ -8,11 +8,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from ingest.producer import send_lines
-from local.archiving import archive_topic
+from local.archiving import archive_topic, flatten
 from local.deployment import Deployment, deployment
 from local.keeper import kept_alive
 from local.processes import LocalError, exit_on_sigterm
@@ -82,7 +81,7 @@ def replay(file: Path, out: Path, stack: Stack, parallelism: int, on_progress: P
         published = _read(job, lines)
         read = time.monotonic()
         with drafted(out) as draft:
-            archive_topic(job, _ends(lines, job.partitions), draft / ARCHIVE, partial(_show_archiving, on_progress))
+            _archive(job, lines, draft / ARCHIVE, on_progress)
             write_results(published, draft)
         seconds = (produced - start, finished - produced - run, run, read - finished, time.monotonic() - read)
     return Replay(lines, *seconds, published.terms)
@@ -126,13 +125,16 @@ def write_results(published: Published, directory: Path) -> None:
     (directory / "ledger.json").write_text(json.dumps(published.terms) + "\n", encoding="ascii")
 
 
+def _archive(job: Deployment, lines: int, target: Path, on_progress: Progress) -> None:
+    by_hour = target.with_name("by-hour")
+    archive_topic(job.stack, job.topics.clicks, by_hour, on_progress)
+    flatten(by_hour, target, {job.topics.clicks: _ends(lines, job.partitions)})
+    shutil.rmtree(by_hour, ignore_errors=True)
+
+
 def _ends(lines: int, partitions: int) -> dict[int, int]:
     """Return by partition how many of the lines it got: line n went to partition n % partitions."""
     return {partition: len(range(partition, lines, partitions)) for partition in range(partitions)}
-
-
-def _show_archiving(on_progress: Progress, status: str, records: int) -> None:
-    on_progress(f"Archive {status}", records)
 
 
 def _write_counts(published: Published, path: Path) -> None:

@@ -74,9 +74,14 @@ def test_results_replace_those_of_an_earlier_run_and_other_files_stay(published:
 
 def test_a_run_that_fails_leaves_the_results_of_an_earlier_one_as_they_were(tmp_path: Path) -> None:
     (tmp_path / "ledger.json").write_text("earlier")
-    with pytest.raises(LocalError), drafted(tmp_path) as draft:
-        (draft / "ledger.json").touch()
-        raise LocalError("the archive failed")
+
+    def fail() -> None:
+        with drafted(tmp_path) as draft:
+            (draft / "ledger.json").touch()
+            raise LocalError("the archive failed")
+
+    with pytest.raises(LocalError):
+        fail()
     assert [path.name for path in tmp_path.iterdir()] == ["ledger.json"]
     assert (tmp_path / "ledger.json").read_text() == "earlier"
 

@@ -44,11 +44,12 @@ def reconcile(
         with progress() as show, running_stack(SLOTS) as stack:
             done = reconcile_files(Path(archive), counts, late, stack, show)
     else:
-        span = span_of(first, end, datetime.now(UTC))
-        stack = _running()
+        now = datetime.now(UTC)
+        span, stack = span_of(first, end, now), _running()
         out = out or stack.home / "reconciliations" / span.name
+        records = Records(source, _archive_url(source, archive, stack), archived_until(span, now))
         with progress() as show:
-            done = reconcile_span(span, _records(source, archive, stack), stack, show, publish)
+            done = reconcile_span(span, records, stack, show, publish)
     write(done.report, done.places, out)
     _show(done, as_json_)
     raise typer.Exit(EXIT_CODES[done.report.verdict])
@@ -66,9 +67,11 @@ def backfill_counts(
 
     To publish them where the topic was lost: reconcile --publish.
     """
-    span, stack = span_of(first, end, datetime.now(UTC)), _running()
+    now = datetime.now(UTC)
+    span, stack = span_of(first, end, now), _running()
+    records = Records(source, _archive_url(source, archive, stack), archived_until(span, now))
     with progress() as show:
-        done = backfill(span, _records(source, archive, stack), stack, show)
+        done = backfill(span, records, stack, show)
     if not done.report.gaps:
         write_counts(done.places, out)
     _show(done, as_json_)
@@ -82,15 +85,15 @@ def _show(done: Reconciliation, as_json_: bool) -> None:
         console.print(page(done.report, done.places))
 
 
-def _records(source: Literal["archive", "kafka"], archive: str | None, stack: Stack) -> Records:
-    """Where the records are; raises LocalError when a local archive is not there."""
-    place = archive or str(stack.home / "archive")
+def _archive_url(source: Literal["archive", "kafka"], archive: str | None, stack: Stack) -> str:
+    """Where the archive is; raises LocalError when a local one that is to be read is not there."""
+    place = archive or str(stack.archive_directory)
     if "://" not in place:
         path = Path(place).absolute()
         if source == "archive" and not path.is_dir():
             raise LocalError(f"There is no archive in {path}: clickproof archive writes one.")
         place = path.as_uri()
-    return Records(source, place)
+    return place
 
 
 def _running() -> Stack:

@@ -36,10 +36,14 @@ class Reconciliation:
 
 @dataclass(frozen=True)
 class Records:
-    """Where the records of the clicks are: in the archive at a URL, or in the topic."""
+    """Where the records of the clicks are: in the archive at a URL, or in the topic.
+
+    `until`: those with timestamps before it (epoch ms) must be in the archive; younger ones may be on their way.
+    """
 
     source: Literal["archive", "kafka"]
     archive: str
+    until: int
 
     def arguments(self, span: Span) -> list[str]:
         """Return the job's arguments for the records that can matter to the span."""
@@ -109,10 +113,10 @@ def _reconciled(
 
 
 def _missing(span: Span, records: Records, found: Recount, stack: Stack) -> list[Gap]:
-    """Return the records that are missing; those sent after the span's end may still be on their way to the archive."""
+    """Return the records that are missing."""
     if records.source == "kafka":
         return expired(connection(stack), TOPICS.clicks, read_since(span))
-    expected = offsets_between(connection(stack), TOPICS.clicks, read_since(span), span.end)
+    expected = offsets_between(connection(stack), TOPICS.clicks, read_since(span), records.until)
     return gaps(found.coverage, found.gaps, expected)
 
 

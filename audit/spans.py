@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from jobs.reconcile_settings import ALL_TIME
+from jobs.settings import load
 from local.processes import LocalError
 
 DAY = 86_400_000
@@ -50,6 +51,14 @@ def span_of(first: str | None, end: str | None, now: datetime) -> Span:
     if span.end > milliseconds(now):
         raise LocalError(f"The span {span} is not over yet.")
     return span
+
+
+def archived_until(span: Span, now: datetime) -> int:
+    """Return the record timestamp (epoch ms) before which everything must be archived: all but what came just now.
+
+    A record is in the archive when the file that it goes to is closed, two intervals later at most.
+    """
+    return max(span.end, milliseconds(now - 2 * load([]).archive_roll_interval))
 
 
 def parse_time(text: str) -> int:

@@ -109,7 +109,8 @@ class _Demo:
 
         archive = self.stack.archive_directory
         archive_topic(self.stack, TOPICS.clicks, archive, show)
-        report = reconcile_span(span, Records("archive", archive.as_uri()), self.stack, show, publish=True).report
+        records = Records("archive", archive.as_uri(), span.end)
+        report = reconcile_span(span, records, self.stack, show, publish=True).report
         corrected = sum(counts_in_force(self.connection, TOPICS.counts).values())
         return replace(before, reconciliation=report, corrected=corrected, unique=unique)
 

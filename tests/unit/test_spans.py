@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from audit.spans import DAY, Span, parse_time, span_of
+from audit.spans import DAY, Span, archived_until, milliseconds, parse_time, span_of
 from local.processes import LocalError
 
 NEW_YEAR = 1_767_225_600_000
@@ -38,3 +38,12 @@ def test_a_span_that_cannot_be_reconciled_is_refused(first, end, reason):
 
 def test_an_empty_span_is_a_span():
     assert span_of("2026-01-01", "2026-01-01", NOW) == Span(NEW_YEAR, NEW_YEAR)
+
+
+def test_all_records_but_those_of_the_last_two_files_must_be_archived():
+    assert archived_until(Span(NEW_YEAR, NEW_YEAR + DAY), NOW) == milliseconds(NOW) - 10 * 60_000
+
+
+def test_all_records_of_a_span_that_ended_just_now_must_be_archived():
+    end = milliseconds(NOW) // 60_000 * 60_000
+    assert archived_until(Span(NEW_YEAR, end), NOW) == end

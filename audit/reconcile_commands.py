@@ -9,7 +9,7 @@ import typer
 
 from audit.reconciliation import Reconciliation, Records, backfill, reconcile_files, reconcile_span
 from audit.report import EXIT_CODES, as_json, page, write, write_counts
-from audit.spans import span_of
+from audit.spans import archived_until, span_of
 from local.console import Json, console, progress
 from local.processes import LocalError
 from local.replay import running_stack

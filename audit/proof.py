@@ -41,3 +41,9 @@ def gaps(coverage: pl.DataFrame, between: pl.DataFrame, expected: Expected) -> l
         if here["last_offset"] < end - 1:
             found.append(Gap(topic, partition, here["last_offset"] + 1, end - 1))
     return sorted(found)
+
+
+def late_missing(booked: Mapping[int, int], sent: Mapping[int, int]) -> dict[int, int]:
+    """Return by window how many late clicks the ledger has booked beyond those in their topic."""
+    missing = {start: late - sent.get(start, 0) for start, late in sorted(booked.items())}
+    return {start: number for start, number in missing.items() if number > 0}

@@ -14,7 +14,7 @@ from audit import inputs
 from audit.corrections import Publisher, Reconciled, known, publisher
 from audit.differences import explain
 from audit.offsets import expired, offsets_between
-from audit.proof import Gap, gaps
+from audit.proof import Gap, gaps, late_missing
 from audit.recounting import Progress, Recount, recount, work_directory
 from audit.report import Report, report
 from audit.spans import Span
@@ -121,11 +121,9 @@ def _missing(span: Span, records: Records, found: Recount, stack: Stack) -> list
 
 
 def _late_missing(span: Span, found: Recount, stack: Stack) -> dict[int, int]:
-    """Return by window how many late clicks of the ledger are not in their topic."""
-    sent = dict(found.late.iter_rows())
-    booked = {start: row["late"] for start, row in read_ledger(connection(stack), TOPICS.ledger).items()}
-    missing = {start: late - sent.get(start, 0) for start, late in booked.items() if span.start <= start < span.end}
-    return {start: number for start, number in sorted(missing.items()) if number > 0}
+    ledger = read_ledger(connection(stack), TOPICS.ledger)
+    booked = {start: terms["late"] for start, terms in ledger.items() if span.start <= start < span.end}
+    return late_missing(booked, dict(found.late.iter_rows()))
 
 
 def _correct(span: Span, found: Reconciliation, corrections: Publisher, stack: Stack) -> Reconciliation:

@@ -21,6 +21,7 @@ _OWN_NAMES = {
     "windowrank": "rank",
     "groupaggregate": "balance",
     "sink": "ledger",
+    "streamingfilewriter": "write",
 }
 _NO_OPERATORS = ("PartitionTransformation", "UnionTransformation", "SideOutputTransformation")
 _STARTS_A_CHAIN = "pack"

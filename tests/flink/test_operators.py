@@ -4,6 +4,7 @@ import pytest
 from pyflink.datastream import StreamExecutionEnvironment
 
 from jobs import tables
+from jobs.archive import archive
 from jobs.click_stream import build, kafka_clicks, publish
 from jobs.operators import name_operators
 from jobs.settings import Settings
@@ -29,6 +30,18 @@ def kafka_job() -> list[str]:
 
 def test_uids_are_those_of_the_savepoints_out_there():
     assert kafka_job() == GOLDEN.read_text().splitlines()
+
+
+def archive_job() -> list[str]:
+    """Return the uids of the archive."""
+    settings = Settings(parallelism=1)
+    env, table_env = environment(settings, batch=10)
+    archive(table_env, settings)
+    return name_operators(env)
+
+
+def test_the_archives_uids_are_those_of_its_savepoints_out_there():
+    assert archive_job() == ["clicks", "calc", "write", "end"]
 
 
 def test_uids_do_not_depend_on_what_was_planned_before():

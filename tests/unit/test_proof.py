@@ -1,6 +1,6 @@
 import polars as pl
 
-from audit.proof import Gap, gaps
+from audit.proof import Gap, gaps, late_missing
 
 COVERAGE = {"topic": ["clicks", "clicks"], "partition": [0, 1], "first_offset": [10, 0], "last_offset": [99, 49]}
 NONE = pl.DataFrame(schema=dict.fromkeys(Gap._fields, pl.Int64))
@@ -29,3 +29,11 @@ def test_a_partition_that_must_hold_nothing_may_be_missing():
 def test_offsets_missing_between_others_are_gaps_even_where_nothing_is_expected():
     between = pl.DataFrame([("clicks", 0, 30, 31)], Gap._fields, orient="row")
     assert missing({}, between) == [Gap("clicks", 0, 30, 31)]
+
+
+def test_a_late_click_that_the_ledger_booked_and_its_topic_lost_is_missing():
+    assert late_missing({0: 2, 60_000: 1, 120_000: 0}, {0: 1, 60_000: 1}) == {0: 1}
+
+
+def test_late_clicks_that_the_ledger_has_not_booked_yet_are_not_missing():
+    assert late_missing({}, {0: 1}) == {}

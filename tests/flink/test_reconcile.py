@@ -6,6 +6,7 @@ import random
 import sys
 from collections import Counter
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,8 +16,11 @@ from pyflink.common import Configuration
 from pyflink.datastream import StreamExecutionEnvironment
 
 from audit import recounting
+from audit.differences import explain
+from audit.inputs import write_counts, write_late
 from audit.proof import Gap
-from audit.reconciliation import Reconciliation, reconcile_files
+from audit.reconciliation import Reconciliation, Records, reconcile_files
+from audit.spans import Span
 from jobs import reconcile
 from jobs.reconcile_settings import load
 from tests.builders import MINUTE, NOON, a_click
@@ -27,6 +31,8 @@ pytestmark = pytest.mark.flink
 CLICKS = 4_000
 PARTITIONS = 3
 ADS = ["ad-1", "ad-2", 'say "hi",\r\nü', "\x00\x1e"]
+HOUR = 60 * MINUTE
+MIDNIGHT = NOON - 12 * HOUR
 ARRIVED = NOON + 60 * MINUTE
 
 
@@ -196,6 +202,50 @@ def test_records_that_are_missing_are_reported_with_their_offsets(case):
     found = case.reconcile()
     assert found.report.verdict == "incomplete"
     assert found.report.gaps == [Gap("clicks", 1, 500, 501), Gap("clicks", 1, 700, 700), Gap("clicks", 2, 0, 1332)]
+
+
+def test_a_span_at_midnight_has_its_own_clicks_and_no_copies_of_those_before(tmp_path):
+    copied = a_click(click_id="copied", click_timestamp=MIDNIGHT - 1)
+    clicks = [  # (record timestamp, click)
+        (MIDNIGHT - MINUTE, copied),
+        (MIDNIGHT, copied | {"click_timestamp": MIDNIGHT}),
+        (MIDNIGHT, a_click(user_id="first", click_timestamp=MIDNIGHT)),
+        (MIDNIGHT + 3 * HOUR, a_click(user_id="late", click_timestamp=MIDNIGHT + MINUTE - 1)),
+        (MIDNIGHT + MINUTE, a_click(user_id="after", click_timestamp=MIDNIGHT + MINUTE)),
+    ]
+    late = tmp_path / "late.jsonl"
+    late.write_bytes(json.dumps(clicks[3][1]).encode() + b"\n")
+    by_hour(tmp_path / "archive", clicks)
+
+    minute = Span(MIDNIGHT, MIDNIGHT + MINUTE)
+    assert recounted(tmp_path / "minute", minute, tmp_path / "archive", late) == [(MIDNIGHT, "ad-1", 2, 1)]
+    nothing = Span(MIDNIGHT, MIDNIGHT)
+    assert recounted(tmp_path / "nothing", nothing, tmp_path / "archive", late) == []
+
+
+def by_hour(archive: Path, clicks: list[tuple[int, dict]]) -> None:
+    """Write an archive as its job does, with an older hour that nobody may read."""
+    for offset, (timestamp, click) in enumerate(clicks):
+        folder = archive / f"hour={datetime.fromtimestamp(timestamp / 1000, UTC):%Y-%m-%dT%H}"
+        folder.mkdir(parents=True, exist_ok=True)
+        row = {"value": json.dumps(click).encode(), "timestamp": timestamp, "offset": offset, "partition": 0}
+        pl.DataFrame([{"key": None, "topic": "clicks", **row}], ROW).write_parquet(folder / f"part-{offset}")
+    (archive / "hour=2025-12-31T20").mkdir()
+    (archive / "hour=2025-12-31T20" / "part-0").write_text("no Parquet")
+
+
+def recounted(home: Path, span: Span, archive: Path, late: Path) -> list[tuple]:
+    """Return the places of a span: window, ad, exact clicks, and those of them that came late."""
+    home.mkdir()
+    arguments = [
+        *Records("archive", archive.as_uri(), 0).arguments(span),
+        *("--span-from", str(span.start), "--span-to", str(span.end)),
+        *("--counts-file", write_counts(None, home / "counts")),
+        *("--late-file", write_late(late, home / "late")),
+    ]
+    found = recounting.recount(a_stack(home), arguments, home, lambda doing, done: None)
+    places = explain(found.cells, found.spread, range(span.start, span.end), 10 * MINUTE)
+    return places.filter(pl.col("exact") > 0).select("window_start", "ad_id", "exact", "late").rows()
 
 
 def place_of(value: bytes) -> tuple[int, str]:

@@ -1,0 +1,160 @@
+"""How long a reconciliation takes, and how much memory: `python -m bench.reconcile --clicks 20000000`.
+
+Clicks of a day lie in an archive; the stream is taken to have counted all of them. Beside it Polars, in memory, does
+the recount alone: parse, unique identities, clicks per ad and minute. What was reconciled is held against what was
+generated.
+"""
+
+import json
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import polars as pl
+import psutil
+import typer
+from rich.table import Table
+
+from audit.reconciliation import Reconciliation, reconcile_files
+from audit.report import write_counts
+from ingest.producer import read_lines
+from local.console import Json, console, errors
+from local.generator import generate
+from local.stack import PARTITIONS, Stack, temporary_stack
+from local.traffic import MINUTE, START, Traffic
+
+ROWS = 500_000  # of a file of the archive
+CLICK = pl.Struct(dict.fromkeys(("ad_id", "user_id", "ip", "click_id"), pl.String) | {"click_timestamp": pl.Int64})
+
+
+def main(
+    clicks: Annotated[int, typer.Option(help="Raw clicks.")] = 20_000_000,
+    as_json: Json = False,
+) -> None:
+    """Reconcile an archive of so many clicks; show wall time, peak memory and the peer's."""
+    with tempfile.TemporaryDirectory() as name, errors.status("Generating") as spinner:
+        home = Path(name)
+        truth = archive(Traffic(clicks, minutes=1440, invalid=0, future=0), home)
+        spinner.update("Recounting with Polars")
+        peer = recount_with_polars(home)
+        spinner.update("Reconciling")
+        result = reconcile(home, peer, truth) | {"clicks": clicks}
+    if as_json:
+        typer.echo(json.dumps(result, indent=2))
+        return
+    table = Table("", "")
+    for row, figure in result.items():
+        table.add_row(row, f"{figure:,}")
+    console.print(table)
+
+
+def archive(traffic: Traffic, home: Path) -> dict[int, int]:
+    """Write an archive as a replay leaves it; return the unique clicks of each window."""
+    truth = generate(traffic, home / "clicks.jsonl")
+    (home / "archive").mkdir()
+    lines = read_lines(home / "clicks.jsonl")
+    for number, start in enumerate(range(0, traffic.clicks, ROWS)):
+        values = [line for line, _ in zip(lines, range(ROWS), strict=False)]
+        _rows(values, start).write_parquet(home / "archive" / f"{number:05}.parquet")
+    (home / "clicks.jsonl").unlink()
+    windows: dict[str, int] = truth["unique_per_window"]  # type: ignore[assignment]
+    return {int(window): unique for window, unique in windows.items()}
+
+
+def _rows(values: list[bytes], start: int) -> pl.DataFrame:
+    """Line n stands at offset n // PARTITIONS of partition n % PARTITIONS; a day brings them all."""
+    line = pl.int_range(start, start + len(values), eager=True)
+    return pl.DataFrame(
+        {
+            "key": pl.Series([None] * len(values), dtype=pl.Binary),
+            "value": values,
+            "topic": ["clicks"] * len(values),
+            "partition": (line % PARTITIONS).cast(pl.Int32),
+            "offset": line // PARTITIONS,
+            "timestamp": line // 100 + START + 1440 * MINUTE,
+        }
+    )
+
+
+def recount_with_polars(home: Path) -> dict[str, float]:
+    """Write the peer's counts.csv; return its seconds and its peak of memory in GB."""
+    with _watched([psutil.Process()]) as peak:
+        began = time.monotonic()
+        window = pl.col("click_timestamp") // MINUTE * MINUTE
+        click = pl.col("value").cast(pl.String).str.json_decode(CLICK)
+        synthetic = pl.concat_str("click_timestamp", "user_id", "ad_id", "ip", separator="\0")
+        counts = (
+            pl.scan_parquet(home / "archive" / "*.parquet")
+            .select(click=click)
+            .unnest("click")
+            .select("ad_id", identity=pl.coalesce("click_id", synthetic), window_start=window)
+            .drop_nulls()
+            .group_by("identity")
+            .agg(pl.first("ad_id", "window_start"))
+            .group_by("window_start", "ad_id")
+            .len("exact")
+            .collect(engine="streaming")
+        )
+        seconds = time.monotonic() - began
+    write_counts(counts, home / "counts.csv")
+    return {"Polars: seconds": round(seconds, 1), "Polars: peak GB": peak[0]}
+
+
+def reconcile(home: Path, peer: dict[str, float], truth: dict[int, int]) -> dict[str, float]:
+    """Return the seconds and the peak of memory of a reconciliation, and what it found."""
+    (home / "late.jsonl").touch()
+    with temporary_stack(slots=2) as stack, _watched([*_cluster(stack), psutil.Process()]) as peak:
+        began = time.monotonic()
+        found = reconcile_files(
+            home / "archive", home / "counts.csv", home / "late.jsonl", stack, lambda doing, done: None
+        )
+        seconds = time.monotonic() - began
+    return {
+        "seconds": round(seconds, 1),
+        "peak GB, TaskManager with its workers, and the command": peak[0],
+        **peer,
+        "windows that are not as generated": _wrong_windows(found, truth),
+        "places where Polars differs": found.report.differences,
+    }
+
+
+def _cluster(stack: Stack) -> list[psutil.Process]:
+    return [psutil.Process(stack.cluster.taskmanager.pid)]
+
+
+def _wrong_windows(found: Reconciliation, truth: dict[int, int]) -> int:
+    exact = dict(found.places.group_by("window_start").agg(pl.col("exact").sum()).iter_rows())
+    return sum(exact.get(window, 0) != truth.get(window, 0) for window in exact.keys() | truth.keys())
+
+
+@contextmanager
+def _watched(processes: list[psutil.Process]) -> Iterator[list[float]]:
+    """Yield a list whose only element is, in the end, the peak of the processes' resident memory in GB."""
+    peak, left = [0.0], threading.Event()
+
+    def watch() -> None:
+        while not left.wait(0.5):
+            peak[0] = max(peak[0], round(sum(map(_resident, processes)) / 1e9, 2))
+
+    watcher = threading.Thread(target=watch, name="memory")
+    watcher.start()
+    try:
+        yield peak
+    finally:
+        left.set()
+        watcher.join()
+
+
+def _resident(process: psutil.Process) -> int:
+    try:
+        return sum(member.memory_info().rss for member in [process, *process.children(recursive=True)])
+    except psutil.NoSuchProcess:
+        return 0
+
+
+if __name__ == "__main__":
+    typer.run(main)

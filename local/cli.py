@@ -7,6 +7,7 @@ import typer
 from kafka.errors import KafkaError
 from rich.table import Table
 
+from audit.archive_commands import audit_identity, lateness
 from ingest.producer import ProduceError
 from local.click_commands import demo, generate, produce, replay
 from local.console import Json, console, errors
@@ -57,7 +58,7 @@ def status(as_json: Json = False) -> None:
         console.print(_table(rows))
 
 
-for command in (generate, produce, replay, demo):
+for command in (generate, produce, replay, demo, lateness, audit_identity):
     app.command()(command)
 
 

@@ -1,0 +1,1 @@
+"""What is asked, proven and corrected after the fact."""

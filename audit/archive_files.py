@@ -31,6 +31,9 @@ class Span(NamedTuple):
         return first if self.end is None else first & (pl.col("timestamp") < self.end)
 
 
+EVERYTHING = Span()
+
+
 def archive_files(directory: Path, first_hour: datetime | None = None, last_hour: datetime | None = None) -> list[Path]:
     """Return the archive's Parquet files, sorted; of its hour folders those from the first to the last hour (UTC).
 

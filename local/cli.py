@@ -8,6 +8,7 @@ from kafka.errors import KafkaError
 from rich.table import Table
 
 from audit.archive_commands import audit_identity, lateness
+from audit.dlq_commands import dlq
 from ingest.producer import ProduceError
 from local.click_commands import demo, generate, produce, replay
 from local.console import Json, console, errors
@@ -58,6 +59,7 @@ def status(as_json: Json = False) -> None:
         console.print(_table(rows))
 
 
+app.add_typer(dlq, name="dlq")
 for command in (generate, produce, replay, demo, lateness, audit_identity):
     app.command()(command)
 

@@ -40,8 +40,9 @@ def lateness(
     """Measure how late clicks come, and recommend an out-of-orderness; changes nothing."""
     span = parsed_span(start, end)
     rules = JobRules(window * 1000, dedupe_horizon * 1000, max_clock_skew * 1000)
+    files = _files(archive, span)
     with progress() as show:
-        result = measure(_files(archive, span), span, rules, show)
+        result = measure(files, span, rules, show)
     if not result.clicks:
         raise LocalError("The archive has no valid click in that span: choose another --from and --to.")
     if as_json:
@@ -62,8 +63,9 @@ def audit_identity(
 ) -> None:
     """Estimate how many clicks without click_id were merged though they differ in other fields, with examples."""
     span = parsed_span(start, end)
+    files = _files(archive, span)
     with progress() as show:
-        result = audit_identities(_files(archive, span), span, max_clock_skew * 1000, examples, show)
+        result = audit_identities(files, span, max_clock_skew * 1000, examples, show)
     if as_json:
         typer.echo(json.dumps(asdict(result) | {"share": result.share}, indent=2))
     else:

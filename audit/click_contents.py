@@ -19,7 +19,6 @@ _AFTER_COLON = rf'^("[^"]*":){_SPACE}'
 _KEY = r'^"([^"]*)"'
 _OF_IDENTITY = ("ad_id", "user_id", "ip", "click_timestamp")
 _KNOWN = (*_OF_IDENTITY, "click_id", "country")
-_NULLABLE = ('"country":null', '"click_id":null')  # absent, in other words
 
 
 def contents(clicks: pl.Series) -> pl.DataFrame:
@@ -47,7 +46,7 @@ def _read_plain(clicks: pl.Series) -> tuple[pl.DataFrame, pl.Series]:
         "plain",
         once=pl.col("members").list.eval(member.str.extract(_KEY)).list.n_unique() == pl.col("members").list.len(),
         members=pl.col("members").list.eval(
-            member.filter(~member.str.contains(f'^"(?:{"|".join(_OF_IDENTITY)})":') & ~member.is_in(_NULLABLE)).sort()
+            member.filter(~member.str.contains(f'^"(?:{"|".join(_OF_IDENTITY)})":')).sort()
         ),
     )
     fields = read.select(

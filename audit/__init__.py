@@ -1,1 +1,1 @@
-"""What is asked, proven and corrected after the fact, from the archive."""
+"""What is asked, proven and corrected after the fact."""

@@ -18,7 +18,7 @@ from audit.proof import Gap, gaps, late_missing
 from audit.recounting import Progress, Recount, recount, work_directory
 from audit.report import Report, report
 from audit.spans import Span
-from jobs.files import HOUR_FOLDER
+from jobs.files import HOUR_FORMAT
 from jobs.reconcile_settings import ReconcileSettings
 from jobs.settings import load, milliseconds
 from local.keeper import kept_alive
@@ -47,7 +47,7 @@ class Records:
 
     def arguments(self, span: Span) -> list[str]:
         """Return the job's arguments for the records that can matter to the span."""
-        hour = datetime.fromtimestamp(read_since(span) / 1000, UTC).strftime(HOUR_FOLDER)
+        hour = datetime.fromtimestamp(read_since(span) / 1000, UTC).strftime(HOUR_FORMAT)
         return ["--source", self.source, "--archive", self.archive, "--archive-since", hour]
 
 

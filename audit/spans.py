@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from audit.readable import epoch_ms
 from jobs.reconcile_settings import ALL_TIME
 from jobs.settings import load
 from local.processes import LocalError
@@ -46,8 +47,8 @@ def span_of(first: str | None, end: str | None, now: datetime) -> Span:
     Raises LocalError for what is no time, and for a span that is not over yet.
     """
     today = milliseconds(now) // DAY * DAY
-    start = parse_time(first) if first else today - DAY
-    span = Span(start, parse_time(end) if end else start + DAY)
+    start = epoch_ms(first) if first else today - DAY
+    span = Span(start, epoch_ms(end) if end else start + DAY)
     if span.end > milliseconds(now):
         raise LocalError(f"The span {span} is not over yet.")
     return span
@@ -59,17 +60,6 @@ def archived_until(span: Span, now: datetime) -> int:
     A record is in the archive when the file that it goes to is closed, two intervals later at most.
     """
     return max(span.end, milliseconds(now - 2 * load([]).archive_roll_interval))
-
-
-def parse_time(text: str) -> int:
-    """Return a time in epoch milliseconds, from those or from an ISO 8601 date or time (UTC if it does not say)."""
-    if text.isdecimal():
-        return int(text)
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise LocalError(f"{text!r} is no time such as 2026-01-31, 2026-01-31T12:05 or 1769860800000.") from None
-    return milliseconds(time if time.tzinfo else time.replace(tzinfo=UTC))
 
 
 def milliseconds(time: datetime) -> int:

@@ -41,7 +41,7 @@ RESULTS: dict[str, dict[str, str]] = {
     },
 }
 """The reconciliation's results: a folder each, and its columns."""
-HOUR_SQL, HOUR_FOLDER = "yyyy-MM-dd''T''HH", "%Y-%m-%dT%H"
+HOUR_SQL, HOUR_FORMAT = "yyyy-MM-dd''T''HH", "%Y-%m-%dT%H"
 """The UTC hour that names an archive's folder, as SQL formats it and as Python does."""
 
 

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
+from audit.archive_files import archive_files
 from local.bounded import Progress, run_to_end
 from local.stack import ARCHIVE_JOB, Stack
 from local.submission import package_jobs
@@ -40,7 +41,6 @@ def flatten(archive: Path, target: Path, ends: Mapping[str, Mapping[int, int]]) 
     `ends`: the offset after the last record, by topic and partition.
     """
     target.mkdir()
-    files = sorted(file for file in archive.glob("hour=*/*") if file.name[0] not in "._")
-    for number, file in enumerate(files):
+    for number, file in enumerate(archive_files(archive)):
         file.rename(target / f"{file.parent.name.removeprefix('hour=')}-{number}.parquet")
     (target / OFFSETS).write_text(json.dumps(ends) + "\n", encoding="ascii")

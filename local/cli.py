@@ -7,6 +7,8 @@ import typer
 from kafka.errors import KafkaError
 from rich.table import Table
 
+from audit.archive_commands import audit_identity, lateness
+from audit.dlq_commands import dlq
 from audit.reconcile_commands import backfill_counts, reconcile
 from ingest.producer import ProduceError
 from local.click_commands import demo, generate, produce, replay
@@ -68,7 +70,8 @@ def status(as_json: Json = False) -> None:
         console.print(_table(rows))
 
 
-for command in (generate, produce, replay, demo, reconcile):
+app.add_typer(dlq, name="dlq")
+for command in (generate, produce, replay, demo, reconcile, lateness, audit_identity):
     app.command()(command)
 app.command("backfill")(backfill_counts)
 

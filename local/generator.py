@@ -139,7 +139,7 @@ class _Stream:
         """A click of a few places to a minute before; half of those with a country come with another one."""
         reach = min(NEAR if bits & 1 else self.reach, len(self.recent))
         line = self.recent[-1 - (bits >> 8) % reach]
-        if bits & 2 and line[-15:-4] == b',"country":"':
+        if bits & 2 and line[-16:-4] == b',"country":"':
             return line[:-4] + CODES[(bits >> 2) % len(CODES)].encode() + b'"}'
         return line
 

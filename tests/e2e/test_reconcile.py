@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from kafka import KafkaProducer
 
+from audit.archive_files import archive_files
 from audit.reconciliation import Reconciliation, Records, backfill, connection, reconcile_span
 from audit.spans import Span
 from ingest.producer import send_lines
@@ -73,7 +74,7 @@ def archive(stack: Stack, lines: list[bytes], tmp_path_factory: pytest.TempPathF
 
 def archived(directory: Path) -> pl.DataFrame:
     """What anybody reads in the archive's files."""
-    files = sorted(file for file in directory.glob("hour=*/*") if file.name[0] not in "._")
+    files = archive_files(directory)
     return pl.read_parquet(files) if files else pl.DataFrame()
 
 
@@ -113,7 +114,7 @@ def test_a_backfill_from_the_archive_alone_is_exact(stack: Stack, archive: Path,
 
 
 def test_a_file_that_is_missing_is_reported_and_nothing_is_published(stack: Stack, archive: Path) -> None:
-    lost, *_ = sorted(file for file in archive.glob("hour=*/*") if file.name[0] not in "._")
+    lost, *_ = archive_files(archive)
     rows = pl.read_parquet(lost)
     lost.unlink()
     before = published(stack)

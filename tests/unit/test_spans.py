@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from audit.spans import DAY, Span, archived_until, milliseconds, parse_time, span_of
+from audit.spans import DAY, Span, archived_until, milliseconds, span_of
 from local.processes import LocalError
 
 NEW_YEAR = 1_767_225_600_000
@@ -15,11 +15,6 @@ def test_the_default_span_is_yesterday():
 
 def test_a_span_without_an_end_is_a_day():
     assert span_of("2025-12-31", None, NOW) == Span(NEW_YEAR - DAY, NEW_YEAR)
-
-
-@pytest.mark.parametrize("text", ["2026-01-01", "2026-01-01T00:00", "2026-01-01T00:00Z", "2026-01-01T01:00+01:00"])
-def test_a_time_is_utc_unless_it_says_otherwise(text):
-    assert parse_time(text) == NEW_YEAR == parse_time(str(NEW_YEAR))
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,15 @@ def test_duplicates_agree_in_window_and_ad(judgements: list[Judgement], truth: d
     assert len(clicks) - len(places) == truth["duplicates_sent"]
 
 
+def test_some_duplicates_come_with_another_country(generated: Path) -> None:
+    countries: dict[bytes, set[bytes]] = {}
+    for line in generated.read_bytes().split(b"\n"):
+        click, with_country, country = line.partition(b',"country":"')
+        if with_country:
+            countries.setdefault(click, set()).add(country)
+    assert max(map(len, countries.values())) > 1
+
+
 def test_new_clicks_are_late_by_three_minutes_or_in_time(judgements: list[Judgement], truth: dict[str, Any]) -> None:
     seen: set[bytes] = set()
     lags = []

@@ -12,6 +12,7 @@ from local.click_commands import demo, generate, produce, replay
 from local.console import Json, console, errors
 from local.processes import LocalError
 from local.stack import Component, default_stack
+from local.window_commands import windows
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Counts ad clicks exactly, and proves it.")
 
@@ -57,7 +58,7 @@ def status(as_json: Json = False) -> None:
         console.print(_table(rows))
 
 
-for command in (generate, produce, replay, demo):
+for command in (generate, produce, replay, demo, windows):
     app.command()(command)
 
 

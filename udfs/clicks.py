@@ -72,7 +72,7 @@ def judge(value: bytes | None, latest_timestamp: int) -> Click:
     `latest_timestamp` is the record's timestamp plus `max_clock_skew`, in epoch milliseconds.
     Raises `Invalid` with the first reason that applies: the value as a whole, then field by field.
     """
-    fields = _json_object(value)
+    fields = json_object(value)
     ad_id, user_id, ip = (_text(fields, name) for name in ("ad_id", "user_id", "ip"))
     click_timestamp = _timestamp(fields, latest_timestamp)
     click_id = _text(fields, "click_id") if fields.get("click_id") is not None else None
@@ -107,7 +107,7 @@ def _timestamp(fields: dict[str, Any], latest: int) -> int:
     return timestamp
 
 
-def _json_object(value: bytes | None) -> dict[str, Any]:
+def json_object(value: bytes | None) -> dict[str, Any]:
     """Read a JSON object as RFC 8259 has it, without the liberties Python's reader takes."""
     if value is not None and len(value) > MAX_VALUE_BYTES:
         raise Invalid("too_large")

@@ -21,6 +21,8 @@ _OWN_NAMES = {
     "windowrank": "rank",
     "groupaggregate": "balance",
     "sink": "ledger",
+    "kafkasource-default-catalog-default-database-window-events": "events",
+    "kafkasource-default-catalog-default-database-window-statements": "statements",
 }
 _NO_OPERATORS = ("PartitionTransformation", "UnionTransformation", "SideOutputTransformation")
 _STARTS_A_CHAIN = "pack"

@@ -98,6 +98,7 @@ class Bucket:
         self._rules = rules
         self.book = book
         self._slices = slices
+        self._added = False  # since the events that wait for that were judged
 
     def follow(self, orders: pl.DataFrame) -> Iterator[Published | Rejected]:
         """Follow the control plane (schema `ORDER`), in its order."""
@@ -106,9 +107,9 @@ class Bucket:
                 self.book.passed = time
                 yield from self._publish()
             elif op == ADD:
+                self._added = True
                 member = self.book.members.setdefault(name, Member())
                 member.add(lane, after, NEVER if time is None else time)
-                yield from self._take_waiting()
             else:
                 member = self.book.members[name]
                 member.idle = op == IDLE
@@ -118,14 +119,7 @@ class Bucket:
 
     def take(self, events: pl.DataFrame, now: int) -> Iterator[Published | Rejected]:
         """Take events (schema `EVENT`), and refuse records that are none; `now` in epoch ms."""
-        names = ("reason", "name", "event_time", "offset", "value")
-        verdicts = [*map(self._verdict, *(events[name].to_list() for name in names))]
-        for lane, offset in events.group_by("partition").agg(pl.col("offset").max()).iter_rows():
-            self.book.positions[lane] = max(self.book.positions.get(lane, -1), offset)
-        judged = events.with_columns(pl.Series("reason", verdicts, pl.String))
-        self._keep(judged.filter(pl.col("reason").is_null()))
-        self._let_wait(judged.filter(pl.col("reason") == _WAIT), now)
-        yield from _rejected(judged.filter(pl.col("reason").is_not_null() & (pl.col("reason") != _WAIT)))
+        yield from self._judge(events, now)
         yield from self._publish()
 
     def give_up(self, now: int) -> Iterator[Rejected]:
@@ -134,9 +128,22 @@ class Bucket:
             events = self._drop_waiting(slice_)
             yield from _rejected(events.with_columns(reason=pl.lit(str(Reason.UNKNOWN_PARTITION))))
 
-    def _verdict(self, invalid: str | None, name: str, timestamp: int, offset: int, value: bytes) -> str | None:
+    def _judge(self, events: pl.DataFrame, now: int) -> Iterator[Rejected]:
+        names = ("reason", "name", "event_time", "partition", "offset", "value")
+        verdicts = [*map(self._verdict, *(events[name].to_list() for name in names))]
+        judged = events.with_columns(pl.Series("reason", verdicts, pl.String))
+        taken = judged.filter(pl.col("reason").is_null())
+        self._keep(taken)
+        if len(taken) < len(judged):
+            self._let_wait(judged.filter(pl.col("reason") == _WAIT), now)
+            yield from _rejected(judged.filter(pl.col("reason") != _WAIT))
+
+    def _verdict(
+        self, invalid: str | None, name: str, timestamp: int, lane: int, offset: int, value: bytes
+    ) -> str | None:
         """Judge an event by what is known now, and count it where it is taken."""
         book, member = self.book, self.book.members.get(name)
+        book.positions[lane] = max(book.positions.get(lane, -1), offset)
         if member is not None:
             member.read = max(member.read, offset)
         if invalid is not None:
@@ -144,7 +151,7 @@ class Bucket:
         size = len(value)
         if member is None or member.retired_before(offset):
             if book.waiting_bytes + size > self._rules.max_pending_bytes:
-                return Reason.UNKNOWN_PARTITION
+                return Reason.BUFFER_FULL
             book.waiting_bytes += size
             return _WAIT
         if member.before(offset) is None:
@@ -169,12 +176,12 @@ class Bucket:
         if len(events):
             self.book.waiting[self._slice(events)] = now + self._rules.unknown_timeout
 
-    def _take_waiting(self) -> Iterator[Published | Rejected]:
+    def _judge_waiting(self) -> Iterator[Rejected]:
         """Judge the events again that wait for a partition to be added; those of others wait on as they did."""
-        deadlines = dict(self.book.waiting)
-        for slice_, deadline in deadlines.items():
+        added, self._added = self._added, False
+        for slice_, deadline in [*self.book.waiting.items()] if added else []:
             again = self._drop_waiting(slice_).with_columns(reason=pl.lit(None, pl.String))
-            yield from self.take(again, deadline - self._rules.unknown_timeout)
+            yield from self._judge(again, deadline - self._rules.unknown_timeout)
 
     def _drop_waiting(self, slice_: int) -> pl.DataFrame:
         events = self._unslice(slice_)
@@ -184,6 +191,7 @@ class Bucket:
 
     def _publish(self) -> Iterator[Published | Rejected]:
         """Publish the windows that the global watermark has passed, and all events here allow for."""
+        yield from self._judge_waiting()
         book, window = self.book, self._rules.window
         reached = min([member.watermark(book.positions) for member in book.members.values()], default=RETIRED)
         closed = min(book.passed, reached if reached in (NEVER, RETIRED) else reached // window * window)

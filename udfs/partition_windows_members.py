@@ -17,7 +17,7 @@ from udfs.partition_windows import Reason
 from udfs.partition_windows_progress import NEVER
 
 RETIRED = inf
-MOST_STATEMENTS = 100
+MOST_STATEMENTS = 1_000
 """A partition that has said more than this, of what matters yet, is held to what it said at the windows' ends."""
 
 Positions = Mapping[int, int]
@@ -93,7 +93,7 @@ class Member:
         return Reason.WINDOW_CLOSED if timestamp < said.closed else None
 
     def watermark(self, positions: Positions) -> float:
-        """Return the watermark that all events here allow for; an idle partition holds as little back as a retired one."""
+        """Return the watermark that all events here allow for; an idle one holds as little back as a retired one."""
         if self.idle:
             return RETIRED
         here = list(takewhile(lambda said: said.holds(positions), self.said))

@@ -103,6 +103,11 @@ def unpacked(parcel: bytes) -> pl.DataFrame:
     return pl.read_ipc_stream(io.BytesIO(parcel))
 
 
+def is_orders(frame: pl.DataFrame) -> bool:
+    """Whether the frame of a parcel for a bucket has orders (schema `ORDER`), not events."""
+    return "op" in frame.columns
+
+
 def _read(records: pl.DataFrame, schema: pl.Schema, read: Callable[[bytes | None], tuple[Any, ...]]) -> pl.DataFrame:
     """Read each value into the columns of `schema`: what `read` returns, and the reason why it could not."""
     rows = [_fields(value, read, len(schema) - 1) for value in records["value"].to_list()]

@@ -1,8 +1,11 @@
 """The same operations for the library and for what runs in the job: two topics, read at any speed."""
 
 import json
+import random
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from zlib import crc32
 
 from udfs.partition_windows import EventIngestor
 
@@ -16,6 +19,7 @@ Operation = tuple[str, str, int]
 class Result:
     """What came out: for each partition its windows, in order, and how often each event was refused for a reason."""
 
+    window: int = WINDOW
     windows: dict[str, list[tuple[int, list[int]]]] = field(default_factory=lambda: defaultdict(list))
     refused: Counter[tuple[int, str]] = field(default_factory=Counter)
 
@@ -25,7 +29,7 @@ class Result:
 
     def add_window(self, value: bytes) -> None:
         window = json.loads(value)
-        assert window["window_end"] == window["window_start"] + WINDOW
+        assert window["window_end"] == window["window_start"] + self.window
         self.windows[window["partition"]].append((window["window_start"], [e["data"] for e in window["events"]]))
 
     def add_refused(self, value: bytes, reason: str) -> None:
@@ -40,28 +44,57 @@ class Topics:
     statements: list[tuple[bytes, bytes]] = field(default_factory=list)
 
 
-def topics(operations: list[Operation]) -> Topics:
-    """The events' data are their offsets: the events of all partitions lie in one partition of the topic."""
-    sent, last = Topics(), {}
+def lane_of(name: str, lanes: int) -> int:
+    return crc32(name.encode()) % lanes
+
+
+def records(operations: list[Operation], lanes: int = 1) -> Iterator[tuple[bool, int, bytes, bytes]]:
+    """What the sources send, in order: (whether it is an event, its Kafka partition, key, value).
+
+    An event's data is its number; `lanes`: the partitions of the events' topic, which nothing else is sent to.
+    """
+    offsets, last, events = [0] * lanes, {}, 0
     for op, name, timestamp in operations:
-        statement = {
-            "op": op,
-            "partition": name,
-            "timestamp": timestamp,
-            "after": {"partition": 0, "offset": last.get(name, -1)},
-        }
+        lane = lane_of(name, lanes)
         if op == "ingest":
-            last[name] = len(sent.events)
-            event = {"partition": name, "timestamp": timestamp, "data": last[name]}
-            sent.events.append((name.encode(), json.dumps(event).encode()))
+            fields = {"partition": name, "timestamp": timestamp, "data": events}
+            last[name], events = offsets[lane], events + 1
+            offsets[lane] += 1
         else:
-            sent.statements.append((name.encode(), json.dumps(statement).encode()))
+            after = {"partition": lane, "offset": last.get(name, -1)}
+            fields = {"op": op, "partition": name, "timestamp": timestamp, "after": after}
+        yield op == "ingest", lane, name.encode(), json.dumps(fields).encode()
+
+
+def some_operations(seed: int, partitions: int, count: int, step: int) -> list[Operation]:
+    """Partitions of very different speed, some events late; now and then all reach a common time."""
+    chance = random.Random(seed)
+    marks = {f"p{number}": 0 for number in range(partitions)}
+    names, operations = list(marks), [("add", name, 0) for name in marks]
+    for number in range(1, count + 1):
+        name = names[min(int(chance.expovariate(5 / partitions)), partitions - 1)]
+        if chance.random() < 0.7:
+            operations.append(("ingest", name, marks[name] + chance.randrange(-step, 4 * step)))
+        else:
+            marks[name] += chance.randrange(step)
+            operations.append(("advance", name, marks[name]))
+        if number % (count // 4) == 0:
+            marks = {name: max(mark, 1_000 * step * number // count) for name, mark in marks.items()}
+            operations += [("advance", name, mark) for name, mark in marks.items()]
+    return operations
+
+
+def topics(operations: list[Operation]) -> Topics:
+    """The same as two topics, the events of all partitions in one partition of theirs."""
+    sent = Topics()
+    for is_event, _, *record in records(operations):
+        (sent.events if is_event else sent.statements).append(tuple(record))
     return sent
 
 
-def of_library(operations: list[Operation]) -> Result:
+def of_library(operations: list[Operation], size: int = WINDOW) -> Result:
     """What the library does with them."""
-    ingestor, result, events = EventIngestor([], WINDOW), Result(), 0
+    ingestor, result, events = EventIngestor([], size), Result(size), 0
     known: set[str] = set()
     for op, name, timestamp in operations:
         if op == "ingest":

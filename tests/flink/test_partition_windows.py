@@ -1,7 +1,6 @@
 """The job of the partition windows on a MiniCluster, held against the library; and its operators' names."""
 
 import json
-import random
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +13,7 @@ from jobs.operators import name_operators
 from jobs.partition_windows import build, kafka_records, publish
 from jobs.partition_windows_settings import WindowSettings
 from tests.flink.conftest import _RECORD, environment
-from tests.partition_windows_plane import WINDOW, Operation, Result, of_library, topics
+from tests.partition_windows_plane import WINDOW, Result, of_library, some_operations, topics
 
 pytestmark = pytest.mark.flink
 
@@ -47,24 +46,8 @@ def run(events: list[tuple], statements: list[tuple], batch: int = 10, settings:
         yield from rows
 
 
-def some_operations(seed: int, partitions: int, count: int) -> list[Operation]:
-    """Partitions of very different speed, some events late, all at last past the same time."""
-    chance = random.Random(seed)
-    names = [f"p{number}" for number in range(partitions)]
-    marks = dict.fromkeys(names, 0)
-    operations: list[Operation] = [("add", name, 0) for name in names]
-    for _ in range(count):
-        name = names[min(int(chance.expovariate(5 / partitions)), partitions - 1)]
-        if chance.random() < 0.7:
-            operations.append(("ingest", name, marks[name] + chance.randrange(-2, 12)))
-        else:
-            marks[name] += chance.randrange(4)
-            operations.append(("advance", name, marks[name]))
-    return operations + [("advance", name, 1_000) for name in names]
-
-
 def test_the_job_publishes_and_refuses_what_the_library_does():
-    operations = some_operations(seed=8, partitions=20, count=1_500)
+    operations = some_operations(seed=8, partitions=20, count=1_000, step=3)
     sent, result = topics(operations), Result()
     roomy = SETTINGS.model_copy(update={"max_pending_bytes": 10**6})
     for name, key_or_record, value, *headers in run(sent.events, sent.statements, 150, roomy):

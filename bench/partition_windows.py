@@ -1,8 +1,8 @@
-"""How fast `EventIngestor` is, next to a sorted list and bytewax on the same events: `python -m bench.partition_windows`.
+"""How fast `EventIngestor` is, next to a sorted list and bytewax: `python -m bench.partition_windows`.
 
-One process, rounds that alternate between the systems, so that a slow moment of the machine meets all of them. Each
-round's windows are compared before it counts. bytewax (`uv sync --group bench`) guesses its watermark from the events,
-a peer in what it puts into windows; without it, its row is left out.
+One process, the same events, and rounds that alternate between the systems, so that a slow moment of the machine meets
+all of them. The numbers of windows must agree. bytewax (`uv sync --group bench`) guesses its watermark from the events:
+a peer in putting them into windows; without it, its row is left out.
 """
 
 import importlib.util

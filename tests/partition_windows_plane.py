@@ -5,6 +5,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 from zlib import crc32
 
 from udfs.partition_windows import EventIngestor
@@ -87,8 +88,8 @@ def some_operations(seed: int, partitions: int, count: int, step: int) -> list[O
 def topics(operations: list[Operation]) -> Topics:
     """The same as two topics, the events of all partitions in one partition of theirs."""
     sent = Topics()
-    for is_event, _, *record in records(operations):
-        (sent.events if is_event else sent.statements).append(tuple(record))
+    for is_event, _, key, value in records(operations):
+        (sent.events if is_event else sent.statements).append((key, value))
     return sent
 
 
@@ -110,7 +111,7 @@ def of_library(operations: list[Operation], size: int = WINDOW) -> Result:
             ingestor.retire_partition(name)
             known.remove(name)
     for window in ingestor.emit_events():
-        by_partition = defaultdict(list)
+        by_partition: dict[Any, list[int]] = defaultdict(list)
         for event in window.events:
             by_partition[event.partition].append(event.data)
         for name, data in by_partition.items():

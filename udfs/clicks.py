@@ -117,7 +117,7 @@ def json_object(value: bytes | None) -> dict[str, Any]:
         _check_escapes(text)
     except (ValueError, RecursionError):
         raise Invalid("not_json") from None
-    if not isinstance(fields, dict) or _nesting(text) > MAX_NESTING:
+    if not isinstance(fields, dict) or _too_deep(text):
         raise Invalid("not_json")
     return fields
 
@@ -141,7 +141,9 @@ def _check_escapes(text: str) -> None:
             unescape(string).encode()
 
 
-def _nesting(text: str) -> int:
-    """How deep the (valid) JSON text nests: 1 for a flat object."""
+def _too_deep(text: str) -> bool:
+    """Whether the (valid) JSON text nests deeper than `MAX_NESTING`; a flat object is one level."""
+    if text.count("{") + text.count("[") <= MAX_NESTING:
+        return False
     brackets = _BRACKETS.findall(_STRING.sub("", text))
-    return max(accumulate(1 if bracket in "[{" else -1 for bracket in brackets))
+    return max(accumulate(1 if bracket in "[{" else -1 for bracket in brackets)) > MAX_NESTING

@@ -4,6 +4,8 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
 
 import polars as pl
@@ -212,10 +214,12 @@ class Bucket:
         columns = (events[name].to_list() for name in ("name", "event_time", "offset"))
         again = [self._objection(name, time, offset) for name, time, offset in zip(*columns, strict=True)]
         judged = events.with_columns(pl.Series("reason", again, pl.String))
-        for same in judged.sort("name", "event_time", maintain_order=True).partition_by("name", maintain_order=True):
-            name = same["name"][0]
-            self._release(name, int(same["value"].bin.size().sum()))
-            values = same.filter(pl.col("reason").is_null())["value"].to_list()
+        in_order = judged.sort("name", "event_time", maintain_order=True)
+        rows = zip(*(in_order[name].to_list() for name in ("name", "reason", "value")), strict=True)
+        for name, same in groupby(rows, itemgetter(0)):
+            judgements = [(reason, value) for _, reason, value in same]
+            self._release(name, sum(len(value) for _, value in judgements))
+            values = [value for reason, value in judgements if reason is None]
             if values:
                 yield Published(name, _window_value(name, start, start + self._rules.window, values))
         yield from _rejected(judged.filter(pl.col("reason").is_not_null()))

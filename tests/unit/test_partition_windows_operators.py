@@ -169,6 +169,8 @@ def test_a_restart_is_no_silence():
     flink.now = 39
     flink.restart()
     assert starts(flink.advance(78)) == []
+    flink.now = 100
+    assert starts(flink.statements(advance("a", 60))) == []
     assert starts(flink.advance(117)) == []
     assert starts(flink.advance(120)) == [0]
 

@@ -188,6 +188,14 @@ def test_an_idle_partition_holds_nothing_back_until_it_states_something():
     assert "b" not in plane.result.windows
 
 
+def test_an_added_partition_is_late_for_what_was_closed_though_its_bucket_has_not_published_it():
+    plane = Plane(WindowRules(WINDOW, 10_000, UNKNOWN_TIMEOUT, buckets=1))
+    plane.read_statements(statement("add", "a"), statement("advance", "a", 4, after=2), statement("add", "c"))
+    plane.read_events(event("c", 3), event("c", 4), event("a", 1))
+    assert plane.result.refused == {(3, "window_closed"): 1}
+    assert plane.result.windows == {"a": [(0, [1])]}
+
+
 def test_an_event_waits_for_its_partition_to_be_added(plane):
     plane.read_events(event("c", 1))
     plane.read_statements(statement("add", "c"))

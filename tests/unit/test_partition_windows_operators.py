@@ -164,8 +164,9 @@ def test_a_partition_that_falls_silent_is_noticed_by_the_clock():
 
 def test_a_restart_is_no_silence():
     flink = FakeFlink(idle_timeout=40)
-    flink.statements(add("a"), add("b"), advance("a", 60))
+    flink.statements(add("a"), add("b"))
     flink.events(("a", 5))
+    flink.statements(advance("a", 60))
     flink.now = 39
     flink.restart()
     assert starts(flink.advance(78)) == []

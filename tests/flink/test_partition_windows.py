@@ -13,11 +13,12 @@ from jobs.operators import name_operators
 from jobs.partition_windows import build, kafka_records, publish
 from jobs.partition_windows_settings import WindowSettings
 from tests.flink.conftest import _RECORD, environment
-from tests.partition_windows_plane import WINDOW, Result, of_library, some_operations, topics
+from tests.partition_windows_plane import Result, of_library, some_operations, topics
 
 pytestmark = pytest.mark.flink
 
 GOLDEN = Path(__file__).with_name("golden_window_uids.txt")
+WINDOW = 20
 SETTINGS = WindowSettings(window=timedelta(milliseconds=WINDOW), max_pending_bytes=300, buckets=3, parallelism=1)
 
 
@@ -48,16 +49,16 @@ def run(events: list[tuple], statements: list[tuple], batch: int = 10, settings:
 
 def test_the_job_publishes_and_refuses_what_the_library_does():
     operations = some_operations(seed=8, partitions=20, count=1_000, step=3)
-    sent, result = topics(operations), Result()
+    sent, result = topics(operations), Result(WINDOW)
     roomy = SETTINGS.model_copy(update={"max_pending_bytes": 10**6})
-    for name, key_or_record, value, *headers in run(sent.events, sent.statements, 150, roomy):
+    for name, key_or_record, value, *headers in run(sent.events, sent.statements, 50, roomy):
         if name == "windows":
             assert json.loads(value)["partition"].encode() == key_or_record
             result.add_window(value)
         else:
             result.add_refused(value, headers[0]["clickproof.reason"].decode())
-    expected = of_library(operations)
-    assert sum(map(len, expected.windows.values())) > 200
+    expected = of_library(operations, WINDOW)
+    assert sum(map(len, expected.windows.values())) > 50
     assert len(expected.refused) > 30
     assert result == expected
 

@@ -387,6 +387,6 @@ def test_any_interleaving_does_as_the_sorted_list():
     run_state_machine_as_test(
         AnyInterleaving,
         settings=settings(
-            max_examples=5_000, stateful_step_count=10, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=5_000, stateful_step_count=8, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )

@@ -120,7 +120,7 @@ def balance(env: StreamTableEnvironment, decided: DataStream, settings: Settings
 
 
 def _with_origin(env: StreamTableEnvironment, records: DataStream, settings: Settings, reason: str) -> Table:
-    headers = tables.headers(settings, reason)
+    headers = tables.headers(settings.clicks_topic, reason)
     return env.sql_query(f"SELECT `key`, `value`, {headers} FROM {env.from_data_stream(records)}")
 
 

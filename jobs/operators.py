@@ -22,6 +22,8 @@ _OWN_NAMES = {
     "groupaggregate": "balance",
     "sink": "ledger",
     "streamingfilewriter": "write",
+    "kafkasource-default-catalog-default-database-window-events": "events",
+    "kafkasource-default-catalog-default-database-window-statements": "statements",
 }
 _NO_OPERATORS = ("PartitionTransformation", "UnionTransformation", "SideOutputTransformation")
 _STARTS_A_CHAIN = "pack"

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from jobs.settings import Settings, load_as, milliseconds
+from jobs.settings import Settings, load_clicks, milliseconds
 
 Url = Annotated[str, Field(pattern=r"^[a-z0-9]+:/")]
 ALL_TIME = 2**53 // 86_400_000 * 86_400_000
@@ -51,4 +51,4 @@ class ReconcileSettings(Settings):
 
 def load(arguments: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> ReconcileSettings:
     """Read and validate the settings, by default of this process; raises `SettingsError`."""
-    return load_as(ReconcileSettings, arguments, environment)
+    return load_clicks(ReconcileSettings, arguments, environment)

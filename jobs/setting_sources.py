@@ -2,6 +2,7 @@
 
 A setting is looked for, in this order, in the arguments (`--out-of-orderness '5 s'`), the environment
 (`CLICKPROOF_OUT_OF_ORDERNESS`), the section `clickproof` of `$FLINK_CONF_DIR/config.yaml` (`out-of-orderness: 5 s`).
+Another job has a section and a prefix of its own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,6 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-ENVIRONMENT_PREFIX = "CLICKPROOF_"
 LOCAL_PREFIX = "CLICKPROOF_LOCAL_"
 """Names that start so belong to the local stack, not to the jobs."""
 SECRETS = frozenset({"sasl_password"})
@@ -21,22 +21,23 @@ class SettingsError(ValueError):
     """A setting that cannot be used: one sentence that names it."""
 
 
-def from_file(environment: Mapping[str, str]) -> dict[str, Any]:
-    """Return the settings in the section `clickproof` of Flink's configuration file, if there is one."""
+def from_file(section: str, environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return the settings in a section of Flink's configuration file, if there is one."""
     folder = environment.get("FLINK_CONF_DIR")
     path = Path(folder or "") / "config.yaml"
     if not folder or not path.is_file():
         return {}
-    section = (YAML(typ="safe", pure=True).load(path) or {}).get("clickproof") or {}
-    return {_setting_name(key): value for key, value in section.items()}
+    values = (YAML(typ="safe", pure=True).load(path) or {}).get(section) or {}
+    return {_setting_name(key): value for key, value in values.items()}
 
 
-def from_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings in the environment, the local stack's left out."""
+def from_environment(section: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings in the environment under the section's name, the local stack's left out."""
+    prefix = f"{_setting_name(section).upper()}_"
     return {
-        name.removeprefix(ENVIRONMENT_PREFIX).lower(): value
+        name.removeprefix(prefix).lower(): value
         for name, value in environment.items()
-        if name.startswith(ENVIRONMENT_PREFIX) and not name.startswith(LOCAL_PREFIX)
+        if name.startswith(prefix) and not name.startswith(LOCAL_PREFIX)
     }
 
 

@@ -12,6 +12,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from jobs.setting_sources import SettingsError, from_arguments, from_environment, from_file
 
+SECTION = "clickproof"
+
 _UNITS = {"ms": 0.001, "s": 1, "min": 60, "h": 3600}
 _DURATION = re.compile(r"(\d+)\s*(ms|s|min|h)")
 
@@ -33,44 +35,26 @@ def _positive(duration: timedelta) -> timedelta:
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
+DEPLOYMENT = r"^[a-zA-Z0-9._-]{1,100}$"
 Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 
 
-class Settings(BaseModel):
-    """The settings of the jobs."""
+class JobSettings(BaseModel):
+    """What every job must be told: its name, its broker, its checkpoints."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    deployment: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,100}$")] = "clickproof"
+    deployment: Annotated[str, Field(pattern=DEPLOYMENT)]
     """Names the job, its consumer group and its transactions; two jobs on one broker must differ in it."""
 
     bootstrap_servers: Annotated[str, Field(min_length=1)] = "127.0.0.1:9092"
-    clicks_topic: Topic = "clicks"
-    counts_topic: Topic = "clicks-per-minute"
-    top_topic: Topic = "clicks-top"
-    late_topic: Topic = "clicks-late"
-    invalid_topic: Topic = "clicks-invalid"
-    ledger_topic: Topic = "clicks-ledger"
     bounded: bool = False
-    """Stop at the offsets that are the topic's end at start, and publish every window."""
+    """Stop at the offsets that are the topics' ends at start, and publish every window that is complete."""
 
-    out_of_orderness: Duration = timedelta(seconds=5)
-    idle_timeout: PositiveDuration = timedelta(seconds=30)
-    max_clock_skew: Duration = timedelta(minutes=5)
     window: PositiveDuration = timedelta(minutes=1)
-    dedupe_horizon: PositiveDuration = timedelta(minutes=10)
-    top_ads: Annotated[int, Field(ge=1, le=10_000)] = 100
-
     buckets: Annotated[int, Field(ge=1, le=32_768)] = 16
-    """Keys of the dedupe state, at least as many as the parallelism; fixed for the life of the state."""
+    """Keys of the state, at least as many as the parallelism; fixed for the life of the state."""
     parallelism: Annotated[int, Field(ge=1)] = 2
-
-    archive: Annotated[str, Field(pattern=r"^[a-z0-9]+:/")] = "file:///opt/clickproof/archive"
-    """URL of the archive's directory, on any file system that Flink reads and writes."""
-    archive_roll_interval: PositiveDuration = timedelta(minutes=5)
-    """The archive's checkpoint interval: with each checkpoint its files are closed and can be read."""
-    archive_file_size: Annotated[str, Field(pattern=r"^\d+ ?[kmg]b$")] = "256mb"
-    """A file of this size is closed before its time."""
 
     checkpoint_interval: PositiveDuration = timedelta(seconds=10)
     transaction_timeout: PositiveDuration = timedelta(minutes=15)
@@ -84,26 +68,63 @@ class Settings(BaseModel):
     """PEM file of the authorities that may sign the brokers' certificates; the system's own when absent."""
 
 
-SomeSettings = TypeVar("SomeSettings", bound=Settings)
+class Settings(JobSettings):
+    """The settings of the jobs about clicks; bounded, the streaming job publishes every window."""
+
+    deployment: Annotated[str, Field(pattern=DEPLOYMENT)] = "clickproof"
+    clicks_topic: Topic = "clicks"
+    counts_topic: Topic = "clicks-per-minute"
+    top_topic: Topic = "clicks-top"
+    late_topic: Topic = "clicks-late"
+    invalid_topic: Topic = "clicks-invalid"
+    ledger_topic: Topic = "clicks-ledger"
+
+    out_of_orderness: Duration = timedelta(seconds=5)
+    idle_timeout: PositiveDuration = timedelta(seconds=30)
+    max_clock_skew: Duration = timedelta(minutes=5)
+    dedupe_horizon: PositiveDuration = timedelta(minutes=10)
+    top_ads: Annotated[int, Field(ge=1, le=10_000)] = 100
+
+    archive: Annotated[str, Field(pattern=r"^[a-z0-9]+:/")] = "file:///opt/clickproof/archive"
+    """URL of the archive's directory, on any file system that Flink reads and writes."""
+    archive_roll_interval: PositiveDuration = timedelta(minutes=5)
+    """The archive's checkpoint interval: with each checkpoint its files are closed and can be read."""
+    archive_file_size: Annotated[str, Field(pattern=r"^\d+ ?[kmg]b$")] = "256mb"
+    """A file of this size is closed before its time."""
+
+
+Model = TypeVar("Model", bound=JobSettings)
+ClickModel = TypeVar("ClickModel", bound=Settings)
 
 
 def load(arguments: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> Settings:
     """Read, merge and validate the settings, by default of this process; raises `SettingsError`."""
-    return load_as(Settings, arguments, environment)
+    return load_clicks(Settings, arguments, environment)
+
+
+def load_clicks(
+    model: type[ClickModel], arguments: Sequence[str] | None, environment: Mapping[str, str] | None
+) -> ClickModel:
+    """Do the same for a job about clicks with settings of its own."""
+    settings = load_as(model, SECTION, arguments, environment)
+    require(_click_rules(settings))
+    return settings
 
 
 def load_as(
-    model: type[SomeSettings], arguments: Sequence[str] | None, environment: Mapping[str, str] | None
-) -> SomeSettings:
-    """Do the same for a job with settings of its own."""
+    model: type[Model], section: str, arguments: Sequence[str] | None, environment: Mapping[str, str] | None
+) -> Model:
+    """Read a job's settings, and check what holds for all jobs; the environment's prefix is the section's name."""
     arguments = sys.argv[1:] if arguments is None else arguments
     environment = os.environ if environment is None else environment
-    values = from_file(environment) | from_environment(environment) | from_arguments(arguments)
+    values = from_file(section, environment) | from_environment(section, environment) | from_arguments(arguments)
     try:
         settings = model.model_validate(values)
     except ValidationError as invalid:
         raise SettingsError(_first_error(invalid)) from None
-    _check_together(settings)
+    require(_common_rules(settings))
+    if _has_sasl(settings):
+        sasl_password(settings)
     return settings
 
 
@@ -112,12 +133,12 @@ def milliseconds(duration: timedelta) -> int:
     return duration // timedelta(milliseconds=1)
 
 
-def sasl_password(settings: Settings) -> str:
+def sasl_password(settings: JobSettings) -> str:
     """Return the SASL password, from the environment or the mounted file."""
     if settings.sasl_password is not None:
         return settings.sasl_password.get_secret_value()
     if settings.sasl_password_file is None:
-        raise SettingsError("sasl_password: set CLICKPROOF_SASL_PASSWORD or sasl_password_file")
+        raise SettingsError("sasl_password: set it in the environment, or sasl_password_file")
     try:
         return settings.sasl_password_file.read_text().strip()
     except OSError as error:
@@ -133,34 +154,39 @@ def _first_error(invalid: ValidationError) -> str:
     return f"{name}: {message}" if name else message
 
 
-def _check_together(settings: Settings) -> None:
-    """Refuse combinations that would count wrongly or lose commits."""
-    s = settings
-    rules = [
-        (s.dedupe_horizon >= s.window, "dedupe_horizon: must not be shorter than window"),
-        (s.dedupe_horizon % s.window == timedelta(), "dedupe_horizon: must be a whole number of windows"),
+Rules = list[tuple[bool, str]]
+"""What must hold of settings together, and what is said when it does not."""
+
+
+def require(rules: Rules) -> None:
+    """Refuse combinations that would count wrongly or lose commits; raises `SettingsError`."""
+    for holds, sentence in rules:
+        if not holds:
+            raise SettingsError(sentence)
+
+
+def _common_rules(s: JobSettings) -> Rules:
+    return [
         (s.buckets >= s.parallelism, "buckets: must not be fewer than parallelism"),
         (
             s.transaction_timeout > s.checkpoint_interval,
             "transaction_timeout: must be longer than checkpoint_interval, or commits are lost",
         ),
-        (s.idle_timeout > s.out_of_orderness, "idle_timeout: must be longer than out_of_orderness"),
-        (len({s.clicks_topic, *_result_topics(s)}) == 6, "clicks_topic: the six topics must have different names"),
         (not _has_sasl(s) or bool(s.sasl_mechanism), "sasl_mechanism: needed for security_protocol SASL_*"),
         (not _has_sasl(s) or bool(s.sasl_username), "sasl_username: needed for security_protocol SASL_*"),
         (_has_sasl(s) or not s.sasl_mechanism, "sasl_mechanism: needs security_protocol SASL_PLAINTEXT or SASL_SSL"),
     ]
-    for holds, sentence in rules:
-        if not holds:
-            raise SettingsError(sentence)
-    if _has_sasl(s):
-        sasl_password(s)
 
 
-def _result_topics(settings: Settings) -> list[str]:
-    s = settings
-    return [s.counts_topic, s.top_topic, s.late_topic, s.invalid_topic, s.ledger_topic]
+def _click_rules(s: Settings) -> Rules:
+    topics = {s.clicks_topic, s.counts_topic, s.top_topic, s.late_topic, s.invalid_topic, s.ledger_topic}
+    return [
+        (s.dedupe_horizon >= s.window, "dedupe_horizon: must not be shorter than window"),
+        (s.dedupe_horizon % s.window == timedelta(), "dedupe_horizon: must be a whole number of windows"),
+        (s.idle_timeout > s.out_of_orderness, "idle_timeout: must be longer than out_of_orderness"),
+        (len(topics) == 6, "clicks_topic: the six topics must have different names"),
+    ]
 
 
-def _has_sasl(settings: Settings) -> bool:
+def _has_sasl(settings: JobSettings) -> bool:
     return settings.security_protocol.startswith("SASL_")

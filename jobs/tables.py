@@ -2,15 +2,30 @@
 
 from datetime import timedelta
 
-from jobs.settings import Settings, milliseconds, sasl_password
+from jobs.partition_windows_settings import WindowSettings
+from jobs.settings import JobSettings, Settings, milliseconds, sasl_password
 from udfs.heartbeats import HEARTBEAT_KEY
 
 CLICKS, COUNTS, TOP, LATE, INVALID, LEDGER = "clicks", "counts", "top_ads", "late", "invalid", "ledger"
-"""The tables' names in the job."""
+WINDOW_EVENTS, STATEMENTS, WINDOWS, REFUSED = "window_events", "window_statements", "windows", "refused"
+"""The tables' names in the jobs."""
 
 RECORD_MS = "(EXTRACT(EPOCH FROM `timestamp`) * 1000 + MOD(EXTRACT(MILLISECOND FROM `timestamp`), 1000))"
 """The SQL expression of a record's timestamp in epoch milliseconds; the session's time zone is UTC."""
 _CLICK_TIME = "COALESCE(TRY_CAST(JSON_VALUE(CAST(`value` AS STRING), '$.click_timestamp') AS BIGINT), 0)"
+_RECORD_COLUMNS = """
+          `key` BYTES,
+          `value` BYTES,
+          `topic` STRING METADATA VIRTUAL,
+          `partition` INT METADATA VIRTUAL,
+          `offset` BIGINT METADATA VIRTUAL,
+          `timestamp` TIMESTAMP_LTZ(3) METADATA VIRTUAL"""
+_BYTES_FORMATS = {
+    "key.format": "raw",
+    "key.fields": "key",
+    "value.format": "raw",
+    "value.fields-include": "EXCEPT_KEY",
+}
 _ORIGIN_COLUMNS = "`key` BYTES, `value` BYTES, `headers` MAP<STRING NOT NULL, BYTES> METADATA"
 _COUNT_COLUMNS = "ad_id STRING, window_start BIGINT, window_end BIGINT, clicks BIGINT, version BIGINT, source STRING"
 _COMMITTED = {"properties.isolation.level": "read_committed"}
@@ -50,16 +65,20 @@ def is_heartbeat() -> str:
 
 def clicks(settings: Settings) -> str:
     """Return the DDL of the raw clicks with their event time and a watermark per Kafka partition."""
-    event_time_columns = f""",
+    idle_timeout = {"scan.watermark.idle-timeout": f"{milliseconds(settings.idle_timeout)} ms"}
+    options = _bytes_source(settings, settings.clicks_topic) | idle_timeout
+    return f"""
+        CREATE TABLE {CLICKS} (
+          {_RECORD_COLUMNS},
           event_time AS {event_time(settings.max_clock_skew)},
-          WATERMARK FOR event_time AS event_time - {interval(settings.out_of_orderness)}"""
-    idleness = {"scan.watermark.idle-timeout": f"{milliseconds(settings.idle_timeout)} ms"}
-    return _records(settings, {"scan.startup.mode": "earliest-offset"} | idleness, event_time_columns)
+          WATERMARK FOR event_time AS event_time - {interval(settings.out_of_orderness)}
+        ) WITH ({_with(options)})"""
 
 
 def raw_records(settings: Settings, since: int | None = None) -> str:
     """Return the DDL of the records of the clicks topic as they are, from the first one or a timestamp in epoch ms."""
-    return _records(settings, {"scan.startup.mode": "earliest-offset"} if since is None else _bounded_since(since))
+    options = _bytes_source(settings, settings.clicks_topic) | ({} if since is None else _bounded_since(since))
+    return f"CREATE TABLE {CLICKS} ({_RECORD_COLUMNS}) WITH ({_with(options)})"
 
 
 def published_counts(settings: Settings, since: int) -> str:
@@ -73,6 +92,15 @@ def late_clicks(settings: Settings, since: int) -> str:
     """Return the DDL of the late clicks' values in their topic, sent there since a timestamp in epoch ms."""
     options = {"topic": settings.late_topic, "format": "raw", **_bounded_since(since)}
     return f"CREATE TABLE {LATE} (`value` BYTES) WITH ({_with(_connection(settings) | options | _COMMITTED)})"
+
+
+def window_sources(settings: WindowSettings) -> list[str]:
+    """Return the DDL of the events and of the statements: bytes and origin. Nothing is guessed about their time."""
+    topics = {WINDOW_EVENTS: settings.events_topic, STATEMENTS: settings.watermarks_topic}
+    return [
+        f"CREATE TABLE {name} ({_RECORD_COLUMNS}) WITH ({_with(_bytes_source(settings, topic))})"
+        for name, topic in topics.items()
+    ]
 
 
 def sinks(settings: Settings) -> dict[str, str]:
@@ -89,6 +117,14 @@ def sinks(settings: Settings) -> dict[str, str]:
     }
 
 
+def window_sinks(settings: WindowSettings) -> dict[str, str]:
+    """Return the DDL of the windows and the refused records by name, both exactly-once."""
+    return {
+        WINDOWS: _bytes_sink(settings, WINDOWS, settings.windows_topic, "`key` BYTES, `value` BYTES"),
+        REFUSED: _bytes_sink(settings, REFUSED, settings.refused_topic),
+    }
+
+
 def interval(duration: timedelta) -> str:
     """Return a duration as an SQL interval, to the millisecond."""
     seconds, ms = divmod(milliseconds(duration), 1000)
@@ -98,11 +134,11 @@ def interval(duration: timedelta) -> str:
     return f"INTERVAL '{days} {hours:02}:{minutes:02}:{seconds:02}.{ms:03}' DAY TO SECOND(3)"
 
 
-def headers(settings: Settings, reason: str) -> str:
-    """Return the SQL map of a late or invalid record's headers; `reason` is an SQL expression."""
+def headers(topic: str, reason: str) -> str:
+    """Return the SQL map of the headers of a record that is refused; `reason` is an SQL expression."""
     texts = {
         "reason": reason,
-        "topic": _literal(settings.clicks_topic),
+        "topic": _literal(topic),
         "partition": "CAST(`partition` AS STRING)",
         "offset": "CAST(`offset` AS STRING)",
         "timestamp": "CAST(`timestamp` AS STRING)",
@@ -111,51 +147,37 @@ def headers(settings: Settings, reason: str) -> str:
     return f"MAP[{pairs}]"
 
 
-def _records(settings: Settings, start: dict[str, str], more_columns: str = "") -> str:
-    options = _connection(settings) | {
-        "topic": settings.clicks_topic,
-        "properties.group.id": settings.deployment,
-        "key.format": "raw",
-        "key.fields": "key",
-        "value.format": "raw",
-        "value.fields-include": "EXCEPT_KEY",
-        **_COMMITTED,
-        **start,
-    }
-    if settings.bounded:
-        options["scan.bounded.mode"] = "latest-offset"
-    return f"""
-        CREATE TABLE {CLICKS} (
-          `key` BYTES,
-          `value` BYTES,
-          `topic` STRING METADATA VIRTUAL,
-          `partition` INT METADATA VIRTUAL,
-          `offset` BIGINT METADATA VIRTUAL,
-          `timestamp` TIMESTAMP_LTZ(3) METADATA VIRTUAL{more_columns}
-        ) WITH ({_with(options)})"""
-
-
 def _bounded_since(timestamp: int) -> dict[str, str]:
     start = {"scan.startup.mode": "timestamp", "scan.startup.timestamp-millis": str(timestamp)}
     return {**start, "scan.bounded.mode": "latest-offset"}
 
 
-def _json_sink(settings: Settings, name: str, topic: str, columns: str, key: str) -> str:
+def _json_sink(settings: JobSettings, name: str, topic: str, columns: str, key: str) -> str:
     options = {"key.format": "json", "key.fields": key, "value.format": "json"}
     return _sink(settings, name, columns, {"connector": "kafka", "topic": topic} | options)
 
 
-def _upsert_sink(settings: Settings, name: str, topic: str, columns: str) -> str:
+def _upsert_sink(settings: JobSettings, name: str, topic: str, columns: str) -> str:
     options = {"key.format": "json", "value.format": "json"} | _FEWER_UPDATES
     return _sink(settings, name, columns, {"connector": "upsert-kafka", "topic": topic} | options)
 
 
-def _bytes_sink(settings: Settings, name: str, topic: str) -> str:
-    formats = {"key.format": "raw", "key.fields": "key", "value.format": "raw", "value.fields-include": "EXCEPT_KEY"}
-    return _sink(settings, name, _ORIGIN_COLUMNS, {"connector": "kafka", "topic": topic} | formats)
+def _bytes_source(settings: JobSettings, topic: str) -> dict[str, str]:
+    options = {
+        "topic": topic,
+        "properties.group.id": settings.deployment,
+        "scan.startup.mode": "earliest-offset",
+        **_COMMITTED,
+    }
+    bounded = {"scan.bounded.mode": "latest-offset"} if settings.bounded else {}
+    return _connection(settings) | options | bounded | _BYTES_FORMATS
 
 
-def _sink(settings: Settings, name: str, columns: str, options: dict[str, str]) -> str:
+def _bytes_sink(settings: JobSettings, name: str, topic: str, columns: str = _ORIGIN_COLUMNS) -> str:
+    return _sink(settings, name, columns, {"connector": "kafka", "topic": topic} | _BYTES_FORMATS)
+
+
+def _sink(settings: JobSettings, name: str, columns: str, options: dict[str, str]) -> str:
     exactly_once = {
         "sink.delivery-guarantee": "exactly-once",
         "sink.transactional-id-prefix": f"{settings.deployment}-{name}",
@@ -165,7 +187,7 @@ def _sink(settings: Settings, name: str, columns: str, options: dict[str, str]) 
     return f"CREATE TABLE {name} ({columns}) WITH ({_with(_connection(settings) | options | exactly_once)})"
 
 
-def _connection(settings: Settings) -> dict[str, str]:
+def _connection(settings: JobSettings) -> dict[str, str]:
     properties = {
         "bootstrap.servers": settings.bootstrap_servers,
         "security.protocol": settings.security_protocol,
@@ -178,7 +200,7 @@ def _connection(settings: Settings) -> dict[str, str]:
     return {"connector": "kafka"} | kafka
 
 
-def _login(settings: Settings) -> str:
+def _login(settings: JobSettings) -> str:
     module = _LOGIN_MODULES[settings.sasl_mechanism or "PLAIN"]
     username, password = _quoted(settings.sasl_username or ""), _quoted(sasl_password(settings))
     return f"{module} required username={username} password={password};"

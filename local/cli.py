@@ -15,6 +15,7 @@ from local.click_commands import demo, generate, produce, replay
 from local.console import Json, console, errors
 from local.processes import LocalError
 from local.stack import Component, default_stack
+from local.window_commands import windows
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Counts ad clicks exactly, and proves it.")
 
@@ -71,7 +72,7 @@ def status(as_json: Json = False) -> None:
 
 
 app.add_typer(dlq, name="dlq")
-for command in (generate, produce, replay, demo, reconcile, lateness, audit_identity):
+for command in (generate, produce, replay, demo, reconcile, lateness, audit_identity, windows):
     app.command()(command)
 app.command("backfill")(backfill_counts)
 

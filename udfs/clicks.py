@@ -72,7 +72,7 @@ def judge(value: bytes | None, latest_timestamp: int) -> Click:
     `latest_timestamp` is the record's timestamp plus `max_clock_skew`, in epoch milliseconds.
     Raises `Invalid` with the first reason that applies: the value as a whole, then field by field.
     """
-    fields = _json_object(value)
+    fields = json_object(value)
     ad_id, user_id, ip = (_text(fields, name) for name in ("ad_id", "user_id", "ip"))
     click_timestamp = _timestamp(fields, latest_timestamp)
     click_id = _text(fields, "click_id") if fields.get("click_id") is not None else None
@@ -107,7 +107,7 @@ def _timestamp(fields: dict[str, Any], latest: int) -> int:
     return timestamp
 
 
-def _json_object(value: bytes | None) -> dict[str, Any]:
+def json_object(value: bytes | None) -> dict[str, Any]:
     """Read a JSON object as RFC 8259 has it, without the liberties Python's reader takes."""
     if value is not None and len(value) > MAX_VALUE_BYTES:
         raise Invalid("too_large")
@@ -117,7 +117,7 @@ def _json_object(value: bytes | None) -> dict[str, Any]:
         _check_escapes(text)
     except (ValueError, RecursionError):
         raise Invalid("not_json") from None
-    if not isinstance(fields, dict) or _nesting(text) > MAX_NESTING:
+    if not isinstance(fields, dict) or _too_deep(text):
         raise Invalid("not_json")
     return fields
 
@@ -141,7 +141,9 @@ def _check_escapes(text: str) -> None:
             unescape(string).encode()
 
 
-def _nesting(text: str) -> int:
-    """How deep the (valid) JSON text nests: 1 for a flat object."""
+def _too_deep(text: str) -> bool:
+    """Whether the (valid) JSON text nests deeper than `MAX_NESTING`; a flat object is one level."""
+    if text.count("{") + text.count("[") <= MAX_NESTING:
+        return False
     brackets = _BRACKETS.findall(_STRING.sub("", text))
-    return max(accumulate(1 if bracket in "[{" else -1 for bracket in brackets))
+    return max(accumulate(1 if bracket in "[{" else -1 for bracket in brackets)) > MAX_NESTING

@@ -1,4 +1,7 @@
-"""The operator that packs: `udfs.packing.pack` as a vectorised function of Flink SQL."""
+"""The operators that pack: `udfs.packing.pack`, or another maker of parcels, as a vectorised function of Flink SQL."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -7,7 +10,7 @@ from pyflink.common import Types
 from pyflink.table import DataTypes
 from pyflink.table.udf import UserDefinedScalarFunctionWrapper, udf
 
-from udfs.packing import RECORD, Packing, pack
+from udfs.packing import RECORD, Packing, Parcel, pack
 
 NO_BUCKET = -1
 _ROW = DataTypes.ROW([DataTypes.FIELD("bucket", DataTypes.INT()), DataTypes.FIELD("packed", DataTypes.BYTES())])
@@ -16,7 +19,14 @@ PARCELS = Types.ROW_NAMED(["bucket", "packed"], [Types.INT(), Types.PRIMITIVE_AR
 
 
 def pack_clicks(packing: Packing) -> UserDefinedScalarFunctionWrapper:
+    """Return the function that packs clicks (`packer`)."""
+    return packer(partial(pack, packing=packing))
+
+
+def packer(pack: Callable[[pl.DataFrame], Iterable[Parcel]]) -> UserDefinedScalarFunctionWrapper:
     """Return the function `pack(key, value, partition, offset, timestamp) -> ROW(bucket, packed)`; timestamp: epoch ms.
+
+    `pack` makes parcels of a batch of records (schema `RECORD`).
 
     Of a batch as many rows come out as went in; a parcel lies in the row of its first record, so there is room for it
     however small the batch, and the rows without one have `NO_BUCKET`.
@@ -33,7 +43,7 @@ def pack_clicks(packing: Packing) -> UserDefinedScalarFunctionWrapper:
             ]
         )
         buckets, packed = np.full(len(records), NO_BUCKET, np.int32), np.full(len(records), None, object)
-        for parcel in pack(records, packing):
+        for parcel in pack(records):
             buckets[parcel.row], packed[parcel.row] = parcel.bucket, parcel.packed
         return pd.DataFrame({"bucket": buckets, "packed": packed})
 

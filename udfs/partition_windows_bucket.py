@@ -1,0 +1,255 @@
+"""One bucket of partitions: holds their events until the global watermark has passed, and publishes them in order."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, NamedTuple, Protocol
+
+import polars as pl
+
+from udfs.packing import RECORD
+from udfs.partition_windows import Reason
+from udfs.partition_windows_control import Rejected
+from udfs.partition_windows_members import RETIRED, Member, Said
+from udfs.partition_windows_progress import NEVER
+from udfs.partition_windows_records import ADD, ADVANCE, CLOSED, EVENT, IDLE, packed, unpacked
+
+_NUMBERED = ("windows", "waiting", "positions")  # whose keys are numbers, which JSON has not
+_WAIT = "wait"
+"""The verdict on an event of a partition that may still be added: the two topics are read at different speed."""
+
+
+@dataclass(frozen=True)
+class WindowRules:
+    """Window and `unknown_timeout` in milliseconds, bytes of one partition that may wait, and the number of buckets."""
+
+    window: int
+    max_pending_bytes: int
+    unknown_timeout: int
+    buckets: int
+
+
+class Published(NamedTuple):
+    """A partition's events in one window, as JSON."""
+
+    name: str
+    value: bytes
+
+
+class Slices(Protocol):
+    """Where events lie: a map from numbers to packed frames, such as Flink's."""
+
+    def get(self, key: int) -> bytes: ...  # noqa: D102
+
+    def put(self, key: int, value: bytes) -> None: ...  # noqa: D102
+
+    def remove(self, key: int) -> None: ...  # noqa: D102
+
+
+@dataclass
+class Book:
+    """All that a bucket knows but the events themselves, which lie in slices.
+
+    `passed`: where the windows end that the global watermark has passed; `closed`: those of them that are published.
+    `windows`: the slices of each window that waits, by its start. `waiting`: slices of unknown partitions' events, each
+    with the time (epoch ms) until which they may still be added; `waiting_bytes`: of their values.
+    """
+
+    passed: float = NEVER
+    closed: float = NEVER
+    members: dict[str, Member] = field(default_factory=dict)
+    positions: dict[int, int] = field(default_factory=dict)  # how far each partition of Kafka is read
+    pending: Counter[str] = field(default_factory=Counter)  # bytes, by partition
+    windows: dict[int, list[int]] = field(default_factory=dict)
+    waiting: dict[int, int] = field(default_factory=dict)
+    waiting_bytes: int = 0
+    slices: int = 0  # made so far
+
+    def written(self, rules: WindowRules) -> str:
+        """Return the book as JSON, with the rules that the state depends on."""
+        members = {name: [member.said, member.read, member.idle] for name, member in self.members.items()}
+        fixed = [rules.window, rules.buckets]
+        return json.dumps([fixed, vars(self) | {"members": members}], separators=(",", ":"))
+
+    @classmethod
+    def read(cls, text: str, rules: WindowRules) -> "Book":
+        """Read what was `written`; raises RuntimeError when window or buckets are not what they were."""
+        fixed, entries = json.loads(text)
+        if fixed != [rules.window, rules.buckets]:
+            raise RuntimeError(
+                f"window, buckets: state made with {fixed} ms and buckets cannot be restored with others"
+            )
+        members = {
+            name: Member([Said(*statement) for statement in said], read, idle)
+            for name, (said, read, idle) in entries["members"].items()
+        }
+        numbered = {name: {int(key): value for key, value in entries[name].items()} for name in _NUMBERED}
+        return cls(**entries | numbered | {"members": members, "pending": Counter(entries["pending"])})
+
+
+class Bucket:
+    """Takes the orders of the control plane and the events of its partitions; returns what is published or refused.
+
+    Memory holds the book; events are read back a window at a time.
+    """
+
+    def __init__(self, rules: WindowRules, book: Book, slices: Slices) -> None:
+        self._rules = rules
+        self.book = book
+        self._slices = slices
+        self._added = False  # since the events that wait for that were judged
+
+    def follow(self, orders: pl.DataFrame) -> Iterator[Published | Rejected]:
+        """Follow the control plane (schema `ORDER`), in its order."""
+        for op, name, time, lane, after in orders.iter_rows():
+            if op == CLOSED:
+                self.book.passed = time
+                yield from self._publish()
+            elif op == ADD:
+                self._added = True
+                member = self.book.members.setdefault(name, Member())
+                member.add(lane, after, NEVER if time is None else time)
+            else:
+                member = self.book.members[name]
+                member.idle = op == IDLE
+                if op != IDLE:
+                    member.advance(lane, after, time if op == ADVANCE else RETIRED)
+        yield from self._publish()
+
+    def take(self, events: pl.DataFrame, now: int) -> Iterator[Published | Rejected]:
+        """Take events (schema `EVENT`), and refuse records that are none; `now` in epoch ms."""
+        yield from self._judge(events, now)
+        yield from self._publish()
+
+    def give_up(self, now: int) -> Iterator[Rejected]:
+        """Refuse the events whose partition was not added in time; `now` in epoch ms."""
+        for slice_ in [number for number, deadline in self.book.waiting.items() if deadline <= now]:
+            events = self._drop_waiting(slice_)
+            yield from _rejected(events.with_columns(reason=pl.lit(str(Reason.UNKNOWN_PARTITION))))
+
+    def _judge(self, events: pl.DataFrame, now: int) -> Iterator[Rejected]:
+        names = ("reason", "name", "event_time", "partition", "offset", "value")
+        verdicts = [*map(self._verdict, *(events[name].to_list() for name in names))]
+        judged = events.with_columns(pl.Series("reason", verdicts, pl.String))
+        taken = judged.filter(pl.col("reason").is_null())
+        self._keep(taken)
+        if len(taken) < len(judged):
+            self._let_wait(judged.filter(pl.col("reason") == _WAIT), now)
+            yield from _rejected(judged.filter(pl.col("reason") != _WAIT))
+
+    def _verdict(
+        self, invalid: str | None, name: str, timestamp: int, lane: int, offset: int, value: bytes
+    ) -> str | None:
+        """Judge an event by what is known now, and count it where it is taken."""
+        book, member = self.book, self.book.members.get(name)
+        book.positions[lane] = max(book.positions.get(lane, -1), offset)
+        if member is not None:
+            member.read = max(member.read, offset)
+        if invalid is not None:
+            return invalid
+        size = len(value)
+        if member is None or member.retired_before(offset):
+            if book.waiting_bytes + size > self._rules.max_pending_bytes:
+                return Reason.BUFFER_FULL
+            book.waiting_bytes += size
+            return _WAIT
+        if member.before(offset) is None:
+            return Reason.UNKNOWN_PARTITION
+        reason = member.objection(timestamp, offset)
+        if reason is None and timestamp < book.closed:
+            reason = Reason.WINDOW_CLOSED
+        if reason is None and book.pending[name] + size > self._rules.max_pending_bytes:
+            reason = Reason.BUFFER_FULL
+        if reason is None:
+            book.pending[name] += size
+        return reason
+
+    def _keep(self, events: pl.DataFrame) -> None:
+        """Lay events down by window, in the order they came."""
+        window = self._rules.window
+        starts = events.with_columns(start=pl.col("event_time") // window * window)
+        for same in starts.partition_by("start", maintain_order=True):
+            self.book.windows.setdefault(same["start"][0], []).append(self._slice(same.drop("start")))
+
+    def _let_wait(self, events: pl.DataFrame, now: int) -> None:
+        if len(events):
+            self.book.waiting[self._slice(events)] = now + self._rules.unknown_timeout
+
+    def _judge_waiting(self) -> Iterator[Rejected]:
+        """Judge the events again that wait for a partition to be added; those of others wait on as they did."""
+        added, self._added = self._added, False
+        for slice_, deadline in [*self.book.waiting.items()] if added else []:
+            again = self._drop_waiting(slice_).with_columns(reason=pl.lit(None, pl.String))
+            yield from self._judge(again, deadline - self._rules.unknown_timeout)
+
+    def _drop_waiting(self, slice_: int) -> pl.DataFrame:
+        events = self._unslice(slice_)
+        del self.book.waiting[slice_]
+        self.book.waiting_bytes -= int(events["value"].bin.size().sum())
+        return events
+
+    def _publish(self) -> Iterator[Published | Rejected]:
+        """Publish the windows that the global watermark has passed, and all events here allow for."""
+        yield from self._judge_waiting()
+        book, window = self.book, self._rules.window
+        reached = min([member.watermark(book.positions) for member in book.members.values()], default=RETIRED)
+        closed = min(book.passed, reached if reached in (NEVER, RETIRED) else reached // window * window)
+        if closed <= book.closed:
+            return
+        book.closed = closed
+        for start in sorted(start for start in book.windows if start + window <= closed):
+            yield from self._publish_window(start)
+        for name, member in [*book.members.items()]:
+            waits = name in book.pending
+            member.forget(book.positions, closed, window, waits)
+            if member.is_gone(book.positions) and not waits:
+                del book.members[name]
+
+    def _publish_window(self, start: int) -> Iterator[Published | Rejected]:
+        """Judge events again, by statements read since, and publish the others by partition, in order."""
+        events = pl.concat([self._unslice(slice_) for slice_ in self.book.windows.pop(start)])
+        columns = (events[name].to_list() for name in ("name", "event_time", "offset"))
+        again = [self._objection(name, time, offset) for name, time, offset in zip(*columns, strict=True)]
+        judged = events.with_columns(pl.Series("reason", again, pl.String))
+        in_order = judged.sort("name", "event_time", maintain_order=True)
+        rows = zip(*(in_order[name].to_list() for name in ("name", "reason", "value")), strict=True)
+        for name, same in groupby(rows, itemgetter(0)):
+            judgements = [(reason, value) for _, reason, value in same]
+            self._release(name, sum(len(value) for _, value in judgements))
+            values = [value for reason, value in judgements if reason is None]
+            if values:
+                yield Published(name, _window_value(name, start, start + self._rules.window, values))
+        yield from _rejected(judged.filter(pl.col("reason").is_not_null()))
+
+    def _objection(self, name: str, timestamp: int, offset: int) -> str | None:
+        member = self.book.members.get(name)
+        return None if member is None else member.objection(timestamp, offset)
+
+    def _release(self, name: str, size: int) -> None:
+        self.book.pending[name] -= size
+        if not self.book.pending[name]:
+            del self.book.pending[name]
+
+    def _slice(self, events: pl.DataFrame) -> int:
+        self.book.slices += 1
+        self._slices.put(self.book.slices, packed(events.select(EVENT)))
+        return self.book.slices
+
+    def _unslice(self, number: int) -> pl.DataFrame:
+        events = unpacked(self._slices.get(number))
+        self._slices.remove(number)
+        return events
+
+
+def _rejected(events: pl.DataFrame) -> Iterator[Rejected]:
+    for reason, *record in events.select("reason", *RECORD).iter_rows():
+        yield Rejected(tuple(record), reason)
+
+
+def _window_value(name: str, start: int, end: int, events: Iterable[bytes]) -> bytes:
+    head: dict[str, Any] = {"partition": name, "window_start": start, "window_end": end}
+    opened = json.dumps(head).removesuffix("}").encode() + b', "events": ['
+    return opened + b", ".join(event.strip() for event in events) + b"]}"

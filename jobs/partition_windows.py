@@ -18,7 +18,7 @@ from jobs.partition_windows_settings import WindowSettings, load
 from jobs.setting_sources import SettingsError
 from jobs.settings import milliseconds
 from udfs.pack_clicks import NO_BUCKET, PARCELS, packer
-from udfs.partition_windows_bucket import WindowRules
+from udfs.partition_windows_book import WindowRules
 from udfs.partition_windows_operators import REFUSED, WINDOWS, CollectWindows, FollowStatements
 from udfs.partition_windows_records import pack_events, pack_statements
 

@@ -7,7 +7,8 @@ from pyflink.common import Row, Types
 from pyflink.datastream import KeyedProcessFunction, OutputTag, RuntimeContext
 from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
 
-from udfs.partition_windows_bucket import Book, Bucket, Published, WindowRules
+from udfs.partition_windows_book import Book, WindowRules
+from udfs.partition_windows_bucket import Bucket, Published
 from udfs.partition_windows_control import ControlPlane, Rejected
 from udfs.partition_windows_progress import Progress
 from udfs.partition_windows_records import is_orders, unpacked

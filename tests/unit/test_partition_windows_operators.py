@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from udfs.packing import RECORD
-from udfs.partition_windows_bucket import WindowRules
+from udfs.partition_windows_book import WindowRules
 from udfs.partition_windows_operators import REFUSED, CollectWindows, FollowStatements
 from udfs.partition_windows_records import pack_events, pack_statements
 

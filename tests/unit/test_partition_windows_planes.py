@@ -13,7 +13,8 @@ from tests.builders import FAR_FUTURE
 from tests.partition_windows_plane import WINDOW, Operation, Result, of_library, topics
 from udfs import partition_windows_members
 from udfs.packing import RECORD
-from udfs.partition_windows_bucket import Book, Bucket, Published, WindowRules
+from udfs.partition_windows_book import Book, WindowRules
+from udfs.partition_windows_bucket import Bucket, Published
 from udfs.partition_windows_control import ControlPlane
 from udfs.partition_windows_progress import Progress
 from udfs.partition_windows_records import MAX_TIMESTAMP, MIN_TIMESTAMP, pack_events, pack_statements, unpacked

@@ -16,8 +16,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from ruamel.yaml import YAML
 
 ENVIRONMENT_PREFIX = "CLICKPROOF_"
-LOCAL_PREFIX = "CLICKPROOF_LOCAL_"
-"""Names that start so belong to the local stack, not to the jobs."""
+OTHER_PREFIXES = ("CLICKPROOF_LOCAL_", "CLICKPROOF_SERVING_")
+"""Names that start so belong to the local stack and the serving side, not to the jobs."""
 SECRETS = frozenset({"sasl_password"})
 """Settings that are never taken from arguments, where any user of the machine could read them."""
 
@@ -133,7 +133,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         name.removeprefix(ENVIRONMENT_PREFIX).lower(): value
         for name, value in environment.items()
-        if name.startswith(ENVIRONMENT_PREFIX) and not name.startswith(LOCAL_PREFIX)
+        if name.startswith(ENVIRONMENT_PREFIX) and not name.startswith(OTHER_PREFIXES)
     }
 
 

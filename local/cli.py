@@ -11,7 +11,10 @@ from ingest.producer import ProduceError
 from local.click_commands import demo, generate, produce, replay
 from local.console import Json, console, errors
 from local.processes import LocalError
+from local.serving_commands import clicks, serve, store, top
 from local.stack import Component, default_stack
+from serving.settings import ServingError
+from serving.store import StoreError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Counts ad clicks exactly, and proves it.")
 
@@ -20,8 +23,10 @@ def main() -> None:
     """Run the command; an error the user can mend is one sentence on stderr, and exit code 1."""
     try:
         app()
-    except (LocalError, ProduceError) as error:
+    except (LocalError, ProduceError, ServingError) as error:
         _fail(str(error))
+    except StoreError as error:
+        _fail(f"The store failed: {error}")
     except KafkaError as error:
         _fail(f"Kafka failed ({error}): see the broker's log, then try again.")
 
@@ -57,8 +62,9 @@ def status(as_json: Json = False) -> None:
         console.print(_table(rows))
 
 
-for command in (generate, produce, replay, demo):
+for command in (generate, produce, replay, demo, serve, top, clicks):
     app.command()(command)
+app.add_typer(store, name="store")
 
 
 def _table(rows: list[Component]) -> Table:

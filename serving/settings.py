@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -84,16 +85,19 @@ class Settings(BaseModel):
         return urlsplit(self.store).scheme in SERVER_SCHEMES
 
 
-def load(given: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Settings:
+def load(
+    given: Mapping[str, Any],
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+    environment: Mapping[str, str] = os.environ,
+) -> Settings:
     """Return the settings: what is given (None: not given), else the environment, else the defaults.
 
-    Raises ServingError, also when the API would listen beyond loopback without a token.
+    Raises ServingError.
     """
-    environment = os.environ if environment is None else environment
-    fields = {name: environment.get(PREFIX + name.upper()) for name in Settings.model_fields}
-    fields |= {name: value for name, value in given.items() if value is not None}
+    set_there = {name: environment.get(PREFIX + name.upper()) for name in Settings.model_fields}
+    chosen = [{name: value for name, value in some.items() if value is not None} for some in (set_there, given)]
     try:
-        return Settings.model_validate({name: value for name, value in fields.items() if value is not None})
+        return Settings.model_validate({**defaults, **chosen[0], **chosen[1]})
     except ValidationError as invalid:
         error = invalid.errors(include_url=False, include_input=False, include_context=False)[0]
         name = ".".join(map(str, error["loc"]))

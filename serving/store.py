@@ -47,7 +47,7 @@ class TooMuchError(StoreError):
 
 
 class Store:
-    """A migrated store. Any thread may use it; close it when done."""
+    """A migrated store, to be used as a context, by any thread."""
 
     def __init__(self, settings: Settings) -> None:
         """Open the store, making or migrating it where needed. Raises ServingError when it cannot be used."""
@@ -60,6 +60,14 @@ class Store:
             self._create(settings.ttl_days)
         except ClickHouseError as error:
             raise ServingError(_unusable(settings, error)) from error
+
+    def __enter__(self) -> "Store":
+        """Return the store itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
 
     def ask(self, sql: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Return the rows of a query, within the limits. Raises StoreError and TooMuchError."""

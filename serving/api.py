@@ -11,6 +11,7 @@ from fastapi import Depends, FastAPI, HTTPException, Path, Query, Response
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from serving.answers import Answers
 from serving.guard import guard
@@ -22,7 +23,7 @@ from serving.windows import MINUTE, Span
 DASHBOARD = File(__file__).parent / "dashboard"
 WEEK = 7 * 24 * 60  # minutes
 LATEST = (2**53 - 1) // MINUTE * MINUTE  # the last window that JSON can name exactly
-ERRORS = described(401, 421, 422, 503)
+ERRORS = described(401, 404, 421, 422, 503)
 
 Minutes = Annotated[int | None, Query(ge=1, le=WEEK, description="The last M minutes that have counts; 60 by default.")]
 From = Annotated[
@@ -36,6 +37,15 @@ Start = Annotated[int, Path(ge=0, le=LATEST, multiple_of=MINUTE, description="Th
 Width = Annotated[int, Query(ge=1, le=60, description="Minutes of each hopping window; one ends every minute.")]
 Places = Annotated[int, Query(ge=1, le=1000, description="How many ads.")]
 Limit = Annotated[int, Query(ge=1, le=1000)]
+
+
+class AdIdConvertor(StringConvertor):
+    """Any characters in a path: slashes and line ends, too."""
+
+    regex = "(?s:.+)"
+
+
+register_url_convertor("ad", AdIdConvertor())
 
 
 def create_app(answers: Answers, loader: Loading, token: str | None) -> FastAPI:
@@ -78,7 +88,7 @@ def _span_of(answers: Answers) -> Callable[..., Span | None]:
 def _add_counts(app: FastAPI, answers: Answers, span_of: Callable[..., Span | None]) -> None:
     """Add the routes that tell counts."""
 
-    @app.get("/ads/{ad_id:path}/clicks")
+    @app.get("/ads/{ad_id:ad}/clicks")
     def clicks(ad_id: AdId, span: Annotated[Span | None, Depends(span_of)], width: Width = 1) -> AdClicks:
         """An ad's clicks, window by window."""
         return answers.clicks(ad_id, span, width)

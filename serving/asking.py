@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
-import httpx
+import httpx2
 
 from serving.answers import Answers
 from serving.models import AdClicks, Answer, Problem, TopAds
@@ -48,13 +48,13 @@ class Questions:
         token = secret(self._settings.token, self._settings.token_file, "the API's token")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
-            response = httpx.get(self._api + path, params=dict(parameters), headers=headers, timeout=TIMEOUT)
+            response = httpx2.get(self._api + path, params=dict(parameters), headers=headers, timeout=TIMEOUT)
             if response.is_success:
                 return kind.model_validate_json(response.content)
             detail = Problem.model_validate_json(response.content).detail
-        except httpx.ConnectError:
+        except httpx2.ConnectError:
             return None
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
             raise ServingError(f"What answers at {self._api} is not Clickproof's API: {error!r}.") from None
         raise ServingError(f"The API at {self._api} refused: {detail}")
 

@@ -11,7 +11,7 @@ from udfs.ledger import Terms as Ledger
 
 _STANDING = """
     SELECT window_start, max(raw), max(counted), max(duplicate), max(late), max(invalid), max(clicks), max(ads),
-        max(ranked), max(summed_at) > max(touched_at)
+        max(ranked), max(touched_at) = toDateTime64(0, 6) OR max(summed_at) > max(touched_at)
     FROM (
         SELECT window_start, raw, counted, duplicate, late, invalid, 0 AS clicks, 0 AS ads, 0 AS ranked,
             toDateTime64(0, 6) AS summed_at, toDateTime64(0, 6) AS touched_at

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from local.console import Json, console, progress
+from local.processes import exit_on_sigterm
 from local.stack import default_stack
 from serving.asking import API, Questions
 from serving.loader import Loader
@@ -43,7 +44,8 @@ def serve(
     """Load the published counts into the store, and answer on them: the API and the dashboard."""
     given = {"store": store, "bootstrap_servers": bootstrap_servers, "kafka_config": kafka_config}
     settings = _settings(given | {"ttl_days": ttl_days, "host": host, "port": port})
-    run_server(settings, lambda address: console.print(f"Dashboard and API: {address}", soft_wrap=True))
+    with exit_on_sigterm():
+        run_server(settings, announce)
 
 
 def top(
@@ -92,6 +94,11 @@ def rebuild(
         rebuilt.clear()
         rows = Loader(rebuilt, settings).load_all(lambda loaded: show("Loading", loaded))
     console.print(f"{rows:,} rows loaded into {settings.store}", soft_wrap=True)
+
+
+def announce(address: str) -> None:
+    """Say where the API answers."""
+    console.print(f"Dashboard and API: {address}", soft_wrap=True)
 
 
 def _settings(given: dict[str, Any]) -> Settings:

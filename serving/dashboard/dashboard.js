@@ -136,10 +136,11 @@ async function refresh() {
       ask(`windows?minutes=${at("minutes").value}`), ask(`top?n=20&minutes=${at("top-minutes").value}`),
       ask("reconciliations"), ask("healthz"),
     ]);
-    at("empty").hidden = windows.windows.length > 0;
+    const begun = windows.windows.slice(Math.max(windows.windows.findIndex((each) => each.clicks || each.ledger.raw), 0));
+    at("empty").hidden = begun.length > 0;
     showFigures(windows, health);
-    showCharts(windows.windows);
-    showWindows(windows.windows);
+    showCharts(begun);
+    showWindows(begun);
     showTop(top);
     showReconciliations(reconciliations);
     at("login").hidden = at("error").hidden = true;

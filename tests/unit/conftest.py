@@ -17,9 +17,9 @@ def store_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def embedded() -> Iterator[Store]:
-    """An embedded store: a process can hold one at a time."""
+    """An embedded store, which no other tests may meet: a process can hold one at a time."""
     with (
         tempfile.TemporaryDirectory(dir=IN_MEMORY if IN_MEMORY.is_dir() else None) as folder,
         Store(load({"store": folder}, environment={})) as store,

@@ -7,31 +7,18 @@ between can only make an answer better than its verdict says.
 from collections.abc import Callable
 from typing import Any
 
-from serving.models import AdClicks, RankedAd, Reconciliations, TopAds, WindowAnswer, WindowClicks, Windows
+from serving.models import AdClicks, Reconciliations, TopAds, WindowAnswer, WindowClicks, Windows
+from serving.ranking import IN_SPAN, late_could_change_cut, top_ads
 from serving.standing import Standing, newest_reconciliations, read_standing
 from serving.store import Store
 from serving.windows import MINUTE, Span
 
-_IN_SPAN = "window_start >= {start:UInt64} AND window_start < {end:UInt64}"
 _NEWEST_COUNTED = "SELECT window_start FROM counts ORDER BY window_start DESC LIMIT 1"
-_AD_CLICKS = f"SELECT window_start, clicks FROM counts FINAL WHERE {_IN_SPAN} AND ad_id = {{ad:String}}"
+_AD_CLICKS = f"SELECT window_start, clicks FROM counts FINAL WHERE {IN_SPAN} AND ad_id = {{ad:String}}"
 _AD_LATE = (
-    f"SELECT window_start, count() FROM late FINAL WHERE {_IN_SPAN} AND ad_id = {{ad:String}} GROUP BY window_start"
+    f"SELECT window_start, count() FROM late FINAL WHERE {IN_SPAN} AND ad_id = {{ad:String}} GROUP BY window_start"
 )
-_TOP_OF_WINDOW = "SELECT ad_id, clicks FROM counts FINAL WHERE window_start = {start:UInt64} AND clicks > 0"
-_TOP_OF_WINDOWS = f"""
-    SELECT ad_id, sum(clicks) AS clicks FROM counts FINAL WHERE {_IN_SPAN} GROUP BY ad_id HAVING clicks > 0"""
 _INVALID = "SELECT reason, count() FROM invalid FINAL WHERE window_start = {start:UInt64} GROUP BY reason"
-# Late clicks that came after the newest reconciliation of their window, if any.
-_OPEN_LATE = f"""late FINAL WHERE {_IN_SPAN}
-    AND published > transform(window_start, {{judged:Array(UInt64)}}, {{until:Array(UInt64)}}, toUInt64(0))"""
-_COULD_PASS = f"""
-    SELECT ad_id FROM (
-        SELECT ad_id, count() AS more, 0 AS clicks FROM {_OPEN_LATE} GROUP BY ad_id
-        UNION ALL SELECT ad_id, 0, clicks FROM counts FINAL
-        WHERE {_IN_SPAN} AND ad_id IN (SELECT ad_id FROM {_OPEN_LATE}))
-    WHERE ad_id NOT IN {{inside:Array(String)}}
-    GROUP BY ad_id HAVING (sum(clicks) + sum(more), {{last_ad:String}}) > ({{last:UInt64}}, ad_id) LIMIT 1"""
 
 
 class Answers:
@@ -53,8 +40,7 @@ class Answers:
         widened = Span(max(span.start - (width - 1) * MINUTE, 0), span.end)
         standing = read_standing(self._store, widened)
         bounds = {"start": widened.start, "end": widened.end, "ad": ad_id}
-        clicks = dict(self._store.ask(_AD_CLICKS, bounds))
-        late = dict(self._store.ask(_AD_LATE, bounds))
+        clicks, late = map(dict, self._store.ask_all((_AD_CLICKS, bounds), (_AD_LATE, bounds)))
         windows = [
             _window(Span(last - (width - 1) * MINUTE, last + MINUTE), clicks, late, standing) for last in span.windows
         ]
@@ -65,11 +51,9 @@ class Answers:
         """Return the n ads with the most clicks in the span."""
         span = span or Span(0, 0)
         standing = read_standing(self._store, span)
-        ranking = _TOP_OF_WINDOW if len(span.windows) == 1 else _TOP_OF_WINDOWS
-        bounds = {"start": span.start, "end": span.end, "n": n}
-        ads = self._store.ask(f"{ranking} ORDER BY clicks DESC, ad_id LIMIT {{n:UInt32}}", bounds)
-        ranked = [RankedAd(rank=rank, ad_id=ad, clicks=clicks) for rank, (ad, clicks) in enumerate(ads, start=1)]
-        changeable = self._cut_changeable(n, ranked, span, standing)
+        ranked = top_ads(self._store, span, n)
+        judged = standing.judged_until(span.windows)
+        changeable = late_could_change_cut(self._store, span, ranked, n, judged)
         return TopAds(**self._common(span, standing), ads=ranked, late_could_change_cut=changeable)
 
     def window(self, start: int) -> WindowAnswer:
@@ -103,18 +87,6 @@ class Answers:
             "unexplained": standing.unexplained(span.windows),
             "idle_partitions": self._idle_partitions(),
         }
-
-    def _cut_changeable(self, n: int, ranked: list[RankedAd], span: Span, standing: Standing) -> bool:
-        """Whether an ad outside the list would be in it, were all of its open late clicks unique and the others' none.
-
-        An ad with late clicks enters a list that is not full, else it must pass the last one there.
-        """
-        judged = standing.judged_until(span.windows)
-        bounds = {"start": span.start, "end": span.end, "judged": [*judged], "until": [*judged.values()]}
-        last = (
-            {"last": ranked[-1].clicks, "last_ad": ranked[-1].ad_id} if len(ranked) == n else {"last": 0, "last_ad": ""}
-        )
-        return bool(self._store.ask(_COULD_PASS, bounds | last | {"inside": [ad.ad_id for ad in ranked]}))
 
 
 def _sum(by_window: dict[int, int], span: Span) -> int:

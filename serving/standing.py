@@ -1,6 +1,6 @@
 """How each window stands: its total, its ledger, and the verdict that follows."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -9,20 +9,11 @@ from serving.store import Store
 from serving.windows import MINUTE, Span
 from udfs.ledger import Terms as Ledger
 
-_STANDING = """
-    SELECT window_start, max(raw), max(counted), max(duplicate), max(late), max(invalid), max(clicks), max(ads),
-        max(ranked), max(touched_at) = toDateTime64(0, 6) OR max(summed_at) > max(touched_at)
-    FROM (
-        SELECT window_start, raw, counted, duplicate, late, invalid, 0 AS clicks, 0 AS ads, 0 AS ranked,
-            toDateTime64(0, 6) AS summed_at, toDateTime64(0, 6) AS touched_at
-        FROM ledger FINAL WHERE window_start >= {start:UInt64} AND window_start < {end:UInt64}
-        UNION ALL SELECT window_start, 0, 0, 0, 0, 0, clicks, ads, 0, summed_at, toDateTime64(0, 6)
-        FROM sums FINAL WHERE window_start >= {start:UInt64} AND window_start < {end:UInt64}
-        UNION ALL SELECT window_start, 0, 0, 0, 0, 0, 0, 0, 0, toDateTime64(0, 6), touched_at
-        FROM touched FINAL WHERE window_start >= {start:UInt64} AND window_start < {end:UInt64}
-        UNION ALL SELECT DISTINCT window_start, 0, 0, 0, 0, 0, 0, 0, 1, toDateTime64(0, 6), toDateTime64(0, 6)
-        FROM top WHERE rank = 1 AND window_start >= {start:UInt64} AND window_start < {end:UInt64})
-    GROUP BY window_start"""
+_IN_SPAN = "WHERE window_start >= {start:UInt64} AND window_start < {end:UInt64}"
+_SUMS = f"SELECT window_start, clicks, ads, summed_at FROM sums FINAL {_IN_SPAN}"
+_TOUCHED = f"SELECT window_start, touched_at FROM touched FINAL {_IN_SPAN}"
+_LEDGER = f"SELECT window_start, raw, counted, duplicate, late, invalid FROM ledger FINAL {_IN_SPAN}"
+_RANKED = f"SELECT DISTINCT window_start FROM top {_IN_SPAN} AND rank = 1"
 _NEWEST_RANKED = "SELECT window_start FROM top ORDER BY window_start DESC LIMIT 1"
 _RECONCILIATIONS = """
     SELECT `from`, `to`, version, verdict, windows, corrections, late, expired_duplicate, unexplained, published
@@ -103,22 +94,32 @@ class Standing:
 def read_standing(store: Store, span: Span) -> Standing:
     """Read how the windows of a span stand; to be read before the counts it speaks for."""
     bounds = {"start": span.start, "end": span.end}
+    of_span = ((sql, bounds) for sql in (_COVERING, _SUMS, _TOUCHED, _LEDGER, _RANKED))
+    covering, sums, touched, ledger, ranked, newest = store.ask_all(*of_span, (_NEWEST_RANKED, {}))
+    terms = {start: Ledger(*terms) for start, *terms in ledger}
+    rows = _rows({start: rest for start, *rest in sums}, dict(touched), terms, {start for (start,) in ranked})
+    return Standing(rows, newest[0][0] if newest else None, _by_window(map(_reconciliation, covering), span))
+
+
+def _rows(
+    sums: Mapping[int, list[Any]], touched: Mapping[int, Any], ledger: Mapping[int, Ledger], ranked: Collection[int]
+) -> dict[int, Row]:
+    """The rows of the windows of which anything is known."""
+    rows = {}
+    for start in {*touched, *ledger, *ranked}:
+        clicks, ads, summed_at = sums.get(start, (0, 0, None))
+        fresh = start not in touched or (summed_at is not None and summed_at > touched[start])
+        rows[start] = Row(ledger.get(start, Ledger()), clicks, ads, start in ranked, fresh)
+    return rows
+
+
+def _by_window(found: Iterable[Reconciliation], span: Span) -> dict[int, Reconciliation]:
+    """Reconciliations, the newest last, by the windows of the span that they cover whole."""
     covering: dict[int, Reconciliation] = {}
-    for found in map(_reconciliation, store.ask(_COVERING, bounds)):
-        inside = range(
-            max(span.start, -(-found.start // MINUTE) * MINUTE), min(span.end, found.end - MINUTE + 1), MINUTE
-        )
-        covering |= dict.fromkeys(inside, found)
-    rows = {
-        start: Row(Ledger(*terms), clicks, ads, bool(ranked), bool(fresh))
-        for start, *terms, clicks, ads, ranked, fresh in store.ask(_STANDING, bounds)
-    }
-    return Standing(rows, newest_ranked(store), covering)
-
-
-def newest_ranked(store: Store) -> int | None:
-    """Return the start of the newest window that is ranked."""
-    return next((start for (start,) in store.ask(_NEWEST_RANKED, {})), None)
+    for each in found:
+        first = max(span.start, -(-each.start // MINUTE) * MINUTE)
+        covering |= dict.fromkeys(range(first, min(span.end, each.end - MINUTE + 1), MINUTE), each)
+    return covering
 
 
 def newest_reconciliations(store: Store, limit: int) -> list[Reconciliation]:

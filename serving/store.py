@@ -5,6 +5,7 @@ Embedded and server share every statement. The embedded engine belongs to one pr
 
 import logging
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, LifoQueue
@@ -29,6 +30,8 @@ _ASKING = {
     "max_result_rows": 100_000,
     "max_memory_usage": 4 * 2**30,
     "do_not_merge_across_partitions_select_final": 1,
+    "optimize_move_to_prewhere_if_final": 1,
+    "use_skip_indexes_if_final": 1,
 }
 _LOADING = {
     "max_insert_threads": 1,  # rows of one key keep their order
@@ -55,6 +58,7 @@ class Store:
         self._database = _database(settings)
         self._idle: LifoQueue[Client] = LifoQueue()
         self._free = BoundedSemaphore(MAX_CLIENTS)
+        self._asking = ThreadPoolExecutor(MAX_CLIENTS, thread_name_prefix="asking")
         try:
             self._writer = _connect(self._target, _LOADING)
             self._create(settings.ttl_days)
@@ -74,6 +78,10 @@ class Store:
         with self._client() as client, _failures():
             return [tuple(row) for row in client.query(sql, parameters=dict(parameters)).result_rows]
 
+    def ask_all(self, *questions: tuple[str, Mapping[str, Any]]) -> list[list[tuple[Any, ...]]]:
+        """Return the rows of several queries, which are asked at the same time."""
+        return [asked.result() for asked in [self._asking.submit(self.ask, *question) for question in questions]]
+
     def insert(self, table: str, rows: bytes) -> None:
         """Insert JSON objects, a line each; return when they are on disk. Raises StoreError."""
         with _failures():
@@ -91,6 +99,7 @@ class Store:
 
     def close(self) -> None:
         """Close all connections, and with them the embedded engine."""
+        self._asking.shutdown()
         while not self._idle.empty():
             self._idle.get().close()
         self._writer.close()
@@ -125,7 +134,11 @@ class Store:
         try:
             with _failures():
                 client = self._take()
-            yield client
+            try:
+                yield client
+            except BaseException:
+                client.close()
+                raise
             self._idle.put(client)
         finally:
             self._free.release()

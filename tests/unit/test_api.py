@@ -52,8 +52,10 @@ class Failing:
     def __init__(self, error: Exception) -> None:
         self.error = error
 
-    def ask(self, sql: str, parameters: dict[str, Any]) -> list[Any]:
+    def ask(self, *_: object) -> list[Any]:
         raise self.error
+
+    ask_all = ask
 
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])

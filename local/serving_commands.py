@@ -9,13 +9,13 @@ from rich.table import Table
 from rich.text import Text
 
 from local.console import Json, console, progress
-from local.processes import exit_on_sigterm
-from local.stack import default_stack
+from local.processes import exit_on_sigterm, free_port, port_in_use
+from local.stack import Stack, default_stack
 from serving.asking import API, Questions
 from serving.loader import Loader
 from serving.models import Answer
 from serving.server import serve as run_server
-from serving.settings import PREFIX, Settings, load
+from serving.settings import PORT, PREFIX, Settings, load
 from serving.store import Store
 
 store = typer.Typer(no_args_is_help=True, help="The store of the counts.")
@@ -96,15 +96,23 @@ def rebuild(
     console.print(f"{rows:,} rows loaded into {settings.store}", soft_wrap=True)
 
 
+def serve_stack(stack: Stack) -> None:
+    """Serve a stack's counts until SIGINT or SIGTERM, at the usual port where that is free."""
+    port = {"port": free_port()} if port_in_use(PORT) else {}
+    run_server(load({**_of_stack(stack), **port}), announce)
+
+
 def announce(address: str) -> None:
     """Say where the API answers."""
-    console.print(f"Dashboard and API: {address}", soft_wrap=True)
+    console.print(f"Dashboard and API: {address} (Ctrl-C ends)", soft_wrap=True)
 
 
 def _settings(given: dict[str, Any]) -> Settings:
-    stack = default_stack()
-    local = {"store": str(stack.home / "store"), "bootstrap_servers": stack.broker.bootstrap_servers}
-    return load(given, defaults=local)
+    return load(given, defaults=_of_stack(default_stack()))
+
+
+def _of_stack(stack: Stack) -> dict[str, str]:
+    return {"store": str(stack.home / "store"), "bootstrap_servers": stack.broker.bootstrap_servers}
 
 
 def _show(answer: Answer, table: Table, notes: list[str], as_json: bool) -> None:

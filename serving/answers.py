@@ -40,7 +40,8 @@ class Answers:
         widened = Span(max(span.start - (width - 1) * MINUTE, 0), span.end)
         standing = read_standing(self._store, widened)
         bounds = {"start": widened.start, "end": widened.end, "ad": ad_id}
-        clicks, late = map(dict, self._store.ask_all((_AD_CLICKS, bounds), (_AD_LATE, bounds)))
+        found = self._store.ask_all((_AD_CLICKS, bounds), (_AD_LATE, bounds))
+        clicks, late = dict(found[0]), dict(found[1])
         windows = [
             _window(Span(last - (width - 1) * MINUTE, last + MINUTE), clicks, late, standing) for last in span.windows
         ]

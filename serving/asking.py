@@ -9,10 +9,10 @@ import httpx2
 
 from serving.answers import Answers
 from serving.models import AdClicks, Answer, Problem, TopAds
-from serving.settings import PREFIX, ServingError, Settings, secret
+from serving.settings import PORT, PREFIX, ServingError, Settings, secret
 from serving.store import Store
 
-API = "http://127.0.0.1:8090"
+API = f"http://127.0.0.1:{PORT}"
 TIMEOUT = 15.0
 Given = TypeVar("Given", bound=Answer)
 

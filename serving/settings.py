@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 PREFIX = "CLICKPROOF_SERVING_"
 """Names of the environment that start so belong to the serving side, not to the jobs."""
+PORT = 8090
 SERVER_SCHEMES = ("http", "https")
 
 
@@ -51,7 +52,7 @@ class Settings(BaseModel):
     """A partition of the clicks without a record for so long is called idle: the job's `idle_timeout`."""
 
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65_535)] = 8090
+    port: Annotated[int, Field(ge=0, le=65_535)] = PORT
     token: SecretStr | None = None
     token_file: Path | None = None
 

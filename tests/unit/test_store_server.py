@@ -82,7 +82,9 @@ def test_limits_go_with_every_question(address: str) -> None:
     with Store(load({"store": address}, environment={})) as store:
         Interface.seen.clear()
         store.ask("SELECT 1", {})
-    assert {(asked["max_execution_time"], asked["max_result_rows"]) for asked in Interface.seen[-1:]} == {("5.0", "100000")}
+    assert {(asked["max_execution_time"], asked["max_result_rows"]) for asked in Interface.seen[-1:]} == {
+        ("5.0", "100000")
+    }
     assert Interface.seen[-1]["database"] == "clicks_of_us"
 
 
@@ -92,7 +94,7 @@ def test_an_error_of_the_server_is_one_of_the_store(address: str) -> None:
 
 
 def test_a_server_that_is_away_is_one_sentence() -> None:
-    with pytest.raises(ServingError, match="The ClickHouse server at http://127.0.0.1:1/db cannot be used"):
+    with pytest.raises(ServingError, match=r"The ClickHouse server at http://127\.0\.0\.1:1/db cannot be used"):
         Store(load({"store": "http://127.0.0.1:1/db"}, environment={}))
 
 

@@ -14,8 +14,8 @@ help: ## list every target
 
 setup: build/.environment build/.jars ## prepare everything: the locked environment, the jars, .venv/bin/clickproof
 
-demo: setup ## the whole system on this machine: real Kafka, real Flink, clicks of known truth, and the recount
-	@$(BIN)/clickproof demo
+demo: setup ## the whole system on this machine: real Kafka, real Flink, clicks of known truth, and the recount; KEEP=1 keeps the dashboard open
+	@$(BIN)/clickproof demo $(if $(KEEP),--keep)
 
 up: setup ## start the local broker, cluster, job and heartbeats, and leave them running
 	@$(BIN)/clickproof up

@@ -11,8 +11,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-LOCAL_PREFIX = "CLICKPROOF_LOCAL_"
-"""Names that start so belong to the local stack, not to the jobs."""
+OTHER_PREFIXES = ("CLICKPROOF_LOCAL_", "CLICKPROOF_SERVING_")
+"""Names that start so belong to the local stack and the serving side, not to the jobs."""
 SECRETS = frozenset({"sasl_password"})
 """Settings that are never taken from arguments, where any user of the machine could read them."""
 
@@ -32,12 +32,12 @@ def from_file(section: str, environment: Mapping[str, str]) -> dict[str, Any]:
 
 
 def from_environment(section: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings in the environment under the section's name, the local stack's left out."""
+    """Return the settings in the environment under the section's name, but those of others."""
     prefix = f"{_setting_name(section).upper()}_"
     return {
         name.removeprefix(prefix).lower(): value
         for name, value in environment.items()
-        if name.startswith(prefix) and not name.startswith(LOCAL_PREFIX)
+        if name.startswith(prefix) and not name.startswith(OTHER_PREFIXES)
     }
 
 

@@ -129,7 +129,7 @@ class Broker:
         (self.home / "log4j.properties").write_text(LOG4J_PROPERTIES, encoding="utf-8")
         draft.write_text(self._server_properties(data), encoding="utf-8")
         cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        tool = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster_id, "-c", str(draft)]
+        tool = ["kafka.tools.StorageTool", "format", "--standalone", f"--cluster-id={cluster_id}", "-c", str(draft)]
         answer = subprocess.run([*self._java(), *tool], capture_output=True, text=True, env=os.environ)
         if answer.returncode != 0:
             raise LocalError(f"Kafka could not format {data}: {answer.stderr.strip() or answer.stdout.strip()}")

@@ -14,8 +14,11 @@ from ingest.producer import ProduceError
 from local.click_commands import demo, generate, produce, replay
 from local.console import Json, console, errors
 from local.processes import LocalError
+from local.serving_commands import clicks, serve, store, top
 from local.stack import Component, default_stack
 from local.window_commands import windows
+from serving.settings import ServingError
+from serving.store import StoreError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Counts ad clicks exactly, and proves it.")
 
@@ -24,8 +27,10 @@ def main() -> None:
     """Run the command; an error the user can mend is one sentence on stderr, and exit code 1."""
     try:
         app()
-    except (LocalError, ProduceError) as error:
+    except (LocalError, ProduceError, ServingError) as error:
         _fail(str(error))
+    except StoreError as error:
+        _fail(f"The store failed: {error}")
     except KafkaError as error:
         _fail(f"Kafka failed ({error}): see the broker's log, then try again.")
 
@@ -72,7 +77,8 @@ def status(as_json: Json = False) -> None:
 
 
 app.add_typer(dlq, name="dlq")
-for command in (generate, produce, replay, demo, reconcile, lateness, audit_identity, windows):
+app.add_typer(store, name="store")
+for command in (generate, produce, replay, demo, reconcile, lateness, audit_identity, serve, top, clicks, windows):
     app.command()(command)
 app.command("backfill")(backfill_counts)
 

@@ -85,9 +85,11 @@ def replay(
         console.print(f"{out}: {terms}; {result.lines / result.run:,.0f} clicks/s", soft_wrap=True)
 
 
-def demo() -> None:
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the API and the dashboard open until Ctrl-C.")] = False,
+) -> None:
     """Run the whole system once, from nothing: clicks in, counts and their proof out, nothing left behind."""
-    raise typer.Exit(run_demo())
+    raise typer.Exit(run_demo(keep))
 
 
 def _require_file(file: Path) -> None:

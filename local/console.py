@@ -15,9 +15,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 @contextmanager
-def progress(total: int | None = None) -> Iterator[Callable[[str, int], None]]:
+def progress(total: int | None = None, unit: str = "clicks") -> Iterator[Callable[[str, int], None]]:
     """Show a bar on stderr, as far as `total` is known; yields what to call with what is being done, and how far."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,} clicks"))
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn(f"{{task.completed:,}} {unit}"),
+    )
     with Progress(*columns, TimeElapsedColumn(), console=errors, transient=True) as bar:
         task = bar.add_task("Starting", total=total)
         yield lambda doing, done: bar.update(task, description=doing, completed=done)

@@ -18,6 +18,7 @@ from local.demo_page import Outcome, page
 from local.generator import generate
 from local.processes import await_until
 from local.published import await_committed, counts_in_force, decided_clicks, recount_topics
+from local.serving_commands import serve_stack
 from local.stack import PARTITIONS, TOPICS, Stack, temporary_stack
 from local.topics import read_topic
 from local.traffic import MINUTE, Traffic
@@ -29,13 +30,19 @@ AGO = 5 * MINUTE  # when the clicks begin: their last window is over before the 
 PATIENCE = 120.0
 
 
-def run_demo() -> int:
-    """Run the demo, print its page; return the exit code: 1 when the results are not exact."""
+def run_demo(keep: bool = False) -> int:
+    """Run the demo, print its page; return the exit code: 1 when the results are not exact.
+
+    `keep`: serve the counts then, until SIGINT or SIGTERM.
+    """
     with errors.status("Starting Kafka and Flink") as spinner, temporary_stack() as stack:
         stack.start_job(spinner.update)
         outcome = _Demo(stack, spinner.update).play()
-        spinner.update("Stopping everything")
-    console.print(page(outcome))
+        spinner.stop()
+        console.print(page(outcome))
+        if keep:
+            serve_stack(stack)
+        errors.print("Stopping everything")
     return 0 if outcome.exact else 1
 
 

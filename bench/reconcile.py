@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -58,8 +59,7 @@ def archive(traffic: Traffic, home: Path) -> dict[int, int]:
     (home / "archive").mkdir()
     lines = read_lines(home / "clicks.jsonl")
     for number, start in enumerate(range(0, traffic.clicks, ROWS)):
-        values = [line for line, _ in zip(lines, range(ROWS), strict=False)]
-        _rows(values, start).write_parquet(home / "archive" / f"{number:05}.parquet")
+        _rows(list(islice(lines, ROWS)), start).write_parquet(home / "archive" / f"{number:05}.parquet")
     (home / "clicks.jsonl").unlink()
     windows: dict[str, int] = truth["unique_per_window"]  # type: ignore[assignment]
     return {int(window): unique for window, unique in windows.items()}

@@ -37,7 +37,7 @@ class Interface(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer)
 
-    do_GET = do_POST
+    do_GET = do_POST  # noqa: N815
 
     def answer(self, statement: bytes, parameters: dict[str, str], database: str | None) -> tuple[int, bytes]:
         try:

@@ -3,6 +3,7 @@
 const EVERY_MS = 3000;
 const TERMS = ["raw", "counted", "duplicate", "late", "invalid"];
 const SHOWN_WINDOWS = 120;
+const MINUTES_BETWEEN_TICKS = [1, 2, 5, 10, 15, 30, 60, 120, 360, 720, 1440];
 const TONE = { provisional: "warn", closed: "", reconciled: "good" };
 const at = (id) => document.getElementById(id);
 const charts = new Map(); // by the id of their element
@@ -71,7 +72,7 @@ function draw(id, columns, series) {
   const options = {
     width: place.clientWidth, height: 200, tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
     series: [{ label: "UTC", value: "{YYYY}-{MM}-{DD} {HH}:{mm}" }, ...lines],
-    axes: [{ ...axis, values: (_, splits) => splits.map((seconds) => time(seconds * 1000)) }, { ...axis, size: 64 }], scales: { y: { range: (_, low, high) => [0, Math.max(high ?? 1, 1) * 1.05] } },
+    axes: [{ ...axis, incrs: MINUTES_BETWEEN_TICKS.map((minutes) => minutes * 60), values: (_, splits) => splits.map((seconds) => time(seconds * 1000)) }, { ...axis, size: 64 }], scales: { y: { range: (_, low, high) => [0, Math.max(high ?? 1, 1) * 1.05] } },
   };
   return charts.set(id, new uPlot(options, columns, place));
 }

@@ -7,7 +7,7 @@ BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status archive reconcile backfill check format test test-unit test-flink test-e2e clean
+.PHONY: help setup demo up down status archive reconcile backfill bench check format test test-unit test-flink test-e2e clean
 
 help: ## list every target
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,12 @@ reconcile: setup ## recount a day from the archive and publish the corrections: 
 
 backfill: setup ## derive the counts of a span from the archive alone: FROM=2026-01-01 TO=2026-01-02, into counts.csv
 	@$(BIN)/clickproof backfill $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO)) --out counts.csv
+
+bench: setup ## Clickproof beside its peers, then the partition windows: CLICKS=4000000 ROUNDS=3 SYSTEMS=clickproof,flink-sql
+	@$(BIN)/python -m bench.compare $(if $(CLICKS),--clicks $(CLICKS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SYSTEMS),--systems $(SYSTEMS))
+	@$(UV) sync --frozen --quiet --group bench --inexact --python $(PYTHON)
+	@$(BIN)/python -m bench.partition_windows
+	@$(BIN)/python -m bench.partition_windows_job
 
 check: setup ## format, lint and types
 	@$(BIN)/ruff format --check .

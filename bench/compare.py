@@ -1,0 +1,95 @@
+"""Clickproof beside its peers: `make bench`, or `python -m bench.compare --clicks 4000000 --rounds 3`.
+
+All do the same work on the same topic: parse, dedupe by identity, count per ad and minute of event time with 5 s of
+out-of-orderness, checkpoints every 10 s where there are such. Rounds go through all systems in turn, so that a slow
+moment of the machine meets each. The rate is that of the steady state: warm-up and end are left out.
+"""
+
+import json
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from bench.contest import Contest, prepare
+from bench.on_flink import SYSTEMS
+from bench.run import Run
+from local.broker import Broker
+from local.console import console, errors
+from local.processes import exit_on_sigterm, free_port
+from local.submission import PROJECT
+from local.traffic import Traffic
+
+RESULTS = PROJECT / "bench" / "results"
+Runs = dict[tuple[str, int], list[Run]]
+
+
+def main(
+    clicks: Annotated[int, typer.Option(min=100_000)] = 4_000_000,
+    rounds: Annotated[int, typer.Option(min=1)] = 3,
+    systems: Annotated[str, typer.Option(help="Names with commas between them.")] = ",".join(SYSTEMS),
+    parallelism: Annotated[str, typer.Option(help="Numbers with commas between them.")] = "1,2",
+    out: Annotated[Path, typer.Option(help="Directory of latest.json.")] = RESULTS,
+) -> None:
+    """Run all systems, show medians and ratios, and write latest.json."""
+    names, degrees = systems.split(","), [int(number) for number in parallelism.split(",")]
+    if unknown := sorted(set(names) - SYSTEMS.keys()):
+        raise typer.BadParameter(f"There is no system {', '.join(unknown)}: choose from {', '.join(SYSTEMS)}.")
+    runs: Runs = {(name, degree): [] for degree in degrees for name in names}
+    with tempfile.TemporaryDirectory() as home, exit_on_sigterm():
+        broker = Broker(Path(home) / "kafka", free_port())
+        try:
+            broker.start()
+            errors.print(f"Generating {clicks:,} clicks")
+            contest = prepare(Traffic(clicks, late=0, invalid=0, future=0), broker, Path(home))
+            for number in range(rounds):
+                _round(number + 1, runs, contest, broker, Path(home))
+        finally:
+            broker.stop()
+    rows = [_row(name, degree, of_system) for (name, degree), of_system in runs.items()]
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "latest.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="ascii")
+    console.print(_table(rows))
+
+
+def _round(number: int, runs: Runs, contest: Contest, broker: Broker, home: Path) -> None:
+    for (name, degree), of_system in runs.items():
+        run = SYSTEMS[name].run(contest, broker, home, f"bench-{name}-{degree}-{number}", degree)
+        of_system.append(run)
+        ending = {True: "exact", False: "WRONG", None: "" if run.finished else "not finished"}[run.exact]
+        errors.print(f"Round {number}, parallelism {degree}, {name}: {run.clicks_per_s:,.0f} clicks/s {ending}")
+
+
+def _row(name: str, degree: int, runs: list[Run]) -> dict[str, object]:
+    """A row of the results: medians; correct only if every round was."""
+    known = [run.exact for run in runs if run.exact is not None]
+    return {
+        "system": name,
+        "parallelism": degree,
+        "clicks_per_s": round(statistics.median(run.clicks_per_s for run in runs)),
+        "cpu_s_per_million": round(statistics.median(run.cpu_s_per_million for run in runs), 1),
+        "wall_s": round(statistics.median(run.wall for run in runs), 1),
+        "correct": all(known) if known else None,
+        "finished": all(run.finished for run in runs),
+        "rounds": [round(run.clicks_per_s) for run in runs],
+    }
+
+
+def _table(rows: list[dict[str, object]]) -> Table:
+    table = Table("parallelism", "system", "clicks/s", "clickproof is", "CPU s/million", "wall s", "counts", "rounds")
+    own = {row["parallelism"]: row["clicks_per_s"] for row in rows if row["system"] == "clickproof"}
+    verdicts = {True: "exact", False: "WRONG", None: "–"}
+    for row in rows:
+        rate, reference = float(str(row["clicks_per_s"])), own.get(row["parallelism"])
+        ratio = f"{float(str(reference)) / rate:.2f} x" if reference else ""
+        counts = verdicts[row["correct"]] if row["finished"] else "not finished"  # type: ignore[index]
+        cells = (row["parallelism"], row["system"], f"{rate:,.0f}", ratio, row["cpu_s_per_million"], row["wall_s"])
+        table.add_row(*map(str, cells), counts, ", ".join(f"{each:,}" for each in row["rounds"]))  # type: ignore[attr-defined]
+    return table
+
+
+if __name__ == "__main__":
+    typer.run(main)

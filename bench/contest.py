@@ -1,0 +1,79 @@
+"""What all systems are given: one topic of clicks, and the counts that a plain recount of the clicks comes to."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ingest.producer import read_lines, send_lines
+from local.broker import Broker
+from local.generator import generate
+from local.topics import read_topic
+from local.traffic import MINUTE, Traffic
+
+TOPIC = "clicks"
+PARTITIONS = 4
+Place = tuple[int, str]  # window's start (epoch ms), ad
+
+# Clicks of unusual JSON, which peers read as they like, are left out.
+UNUSUAL = b'"user_id":"odd-'
+CLOSING_AD = "closing"
+CLOSING_AFTER = 15 * MINUTE  # beyond the dedupe's horizon: whoever reads it has closed all windows
+
+
+@dataclass(frozen=True)
+class Contest:
+    """The clicks in the topic of a broker, and what is to come out; `clicks` is their number."""
+
+    bootstrap_servers: str
+    clicks: int
+    exact: dict[Place, int]
+
+    @property
+    def connection(self) -> dict[str, Any]:
+        """How Kafka clients reach the topics."""
+        return {"bootstrap_servers": self.bootstrap_servers}
+
+    def is_exact(self, counts_topic: str) -> bool:
+        """Whether the topic has each count once, and no other; the closing clicks do not matter."""
+        rows = [json.loads(record.value or b"") for record in read_topic(self.connection, counts_topic)]
+        counts = {(row["window_start"], row["ad_id"]): row["clicks"] for row in rows if row["ad_id"] != CLOSING_AD}
+        closing = sum(row["ad_id"] == CLOSING_AD for row in rows)
+        return len(counts) + closing == len(rows) and counts == self.exact
+
+
+def prepare(traffic: Traffic, broker: Broker, home: Path) -> Contest:
+    """Generate the clicks, recount them, and send them to the broker."""
+    raw, file = home / "raw.jsonl", home / "clicks.jsonl"
+    generate(traffic, raw)
+    with file.open("wb") as out:
+        out.writelines(line + b"\n" for line in read_lines(raw) if UNUSUAL not in line)
+        out.writelines(_closing(traffic))
+    raw.unlink()
+    clicks, exact = _recount(read_lines(file))
+    broker.create_topics({TOPIC: PARTITIONS})
+    send_lines(file, TOPIC, {"bootstrap_servers": broker.bootstrap_servers})
+    return Contest(broker.bootstrap_servers, clicks, exact)
+
+
+def _closing(traffic: Traffic) -> Iterator[bytes]:
+    """One click for each partition, in a later window."""
+    time = traffic.start + traffic.span + CLOSING_AFTER
+    for number in range(PARTITIONS):
+        click = {"ad_id": CLOSING_AD, "user_id": str(number), "ip": "10.0.0.1", "click_timestamp": time}
+        yield json.dumps(click).encode() + b"\n"
+
+
+def _recount(lines: Iterator[bytes]) -> tuple[int, dict[Place, int]]:
+    """Return the number of clicks, and the unique ones of each window and ad."""
+    clicks, seen, counts = 0, set(), Counter[Place]()
+    for line in lines:
+        click = json.loads(line)
+        identity = click.get("click_id") or tuple(click[name] for name in ("click_timestamp", "user_id", "ad_id", "ip"))
+        clicks += 1
+        if identity not in seen:
+            seen.add(identity)
+            counts[click["click_timestamp"] // MINUTE * MINUTE, click["ad_id"]] += 1
+    return clicks, {place: number for place, number in counts.items() if place[1] != CLOSING_AD}

@@ -1,0 +1,98 @@
+"""Systems that are jobs of a standalone Flink cluster, each with a TaskManager of its own."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from bench.contest import PARTITIONS, TOPIC, Contest
+from bench.meter import metered
+from bench.run import TIME_LIMIT, Run
+from local.broker import Broker
+from local.cluster import Cluster
+from local.job_client import FINAL_STATES
+from local.processes import free_port
+from local.published import JobTopics
+from local.stack import JOB
+from local.submission import PROJECT, package_jobs
+
+PEERS = PROJECT / "bench" / "peers"
+FRESH_METRICS = {"metrics.fetcher.update-interval": "500 ms"}
+
+
+@dataclass(frozen=True)
+class FlinkSystem:
+    """A job, and its arguments for (contest, name, parallelism); without `publishes` it has no counts to be checked."""
+
+    job: Path
+    arguments: Callable[[Contest, str, int], list[str]]
+    publishes: bool = True
+
+    def run(self, contest: Contest, broker: Broker, home: Path, name: str, parallelism: int) -> Run:
+        """Run the job over the clicks, on a fresh cluster."""
+        topics = JobTopics().prefixed(name)
+        broker.create_topics(topics.partitions(PARTITIONS))
+        with _cluster(home / name, parallelism) as cluster:
+            python_files = package_jobs(home / f"{name}.zip")
+            began = time.monotonic()
+            job_id = cluster.submit(self.job, self.arguments(contest, name, parallelism), python_files)
+            records = partial(cluster.source_records, job_id)
+            with metered(cluster.taskmanager.pid or 0, records) as meter:
+                finished = _finished(cluster, job_id)
+            wall = time.monotonic() - began
+        exact = contest.is_exact(topics.counts) if finished and self.publishes else None
+        broker.delete_topics(topics)
+        return Run.of(meter, contest.clicks, wall, exact, finished)
+
+
+def clickproof(contest: Contest, name: str, parallelism: int) -> list[str]:
+    """The streaming job's arguments, as a replay has them."""
+    topics = JobTopics().prefixed(name)._replace(clicks=TOPIC)
+    own = ["--deployment", name, "--bootstrap-servers", contest.bootstrap_servers]
+    return [*own, *topics.arguments(), "--bounded", "--idle-timeout", "24 h", "--parallelism", str(parallelism)]
+
+
+def peer(contest: Contest, name: str, parallelism: int, **more: object) -> list[str]:
+    """A peer's task."""
+    task = {
+        "bootstrap_servers": contest.bootstrap_servers,
+        "topic": TOPIC,
+        "counts_topic": JobTopics().prefixed(name).counts,
+        "name": name,
+        "parallelism": parallelism,
+    }
+    return [json.dumps(task | more)]
+
+
+SYSTEMS = {
+    "clickproof": FlinkSystem(JOB, clickproof),
+    "flink-sql": FlinkSystem(PEERS / "flink_sql.py", peer),
+    "textbook-process": FlinkSystem(PEERS / "textbook.py", partial(peer, mode="process")),
+    "textbook-thread": FlinkSystem(PEERS / "textbook.py", partial(peer, mode="thread")),
+    "ceiling": FlinkSystem(PEERS / "ceiling.py", peer, publishes=False),
+}
+
+
+@contextmanager
+def _cluster(home: Path, slots: int) -> Iterator[Cluster]:
+    cluster = Cluster(home, free_port(), slots, FRESH_METRICS)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+def _finished(cluster: Cluster, job_id: str) -> bool:
+    """Whether the job ended within the time limit; it is cancelled else. Raises LocalError when it failed."""
+    end = time.monotonic() + TIME_LIMIT
+    while cluster.job_status(job_id) not in FINAL_STATES:
+        if time.monotonic() > end:
+            cluster.cancel(job_id)
+            return False
+        time.sleep(0.2)
+    cluster.await_job(job_id)
+    return True

@@ -1,0 +1,1 @@
+"""The systems that are measured beside Clickproof, each as its own documentation would have it."""

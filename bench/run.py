@@ -1,0 +1,27 @@
+"""What is measured of one run of one system."""
+
+from dataclasses import dataclass
+
+from bench.meter import Meter
+
+TIME_LIMIT = 240.0  # seconds, of one run
+
+
+@dataclass(frozen=True)
+class Run:
+    """`clicks_per_s` and `cpu_s_per_million` in the steady state; `wall` in seconds, submission included.
+
+    `exact`: whether the counts were those of the recount; None where there was none to check.
+    """
+
+    clicks_per_s: float
+    cpu_s_per_million: float
+    wall: float
+    exact: bool | None
+    finished: bool
+
+    @classmethod
+    def of(cls, meter: Meter, clicks: int, wall: float, exact: bool | None, finished: bool) -> "Run":
+        """Return what the meter has of a run over so many clicks; without a steady state, of the whole run."""
+        rate, cpu = meter.steady(clicks) or (clicks / wall, meter.samples[-1].cpu / clicks * 1e6)
+        return cls(rate, cpu, wall, exact, finished)

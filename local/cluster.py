@@ -93,7 +93,7 @@ class Cluster(JobClient):
             "FLINK_HOME": str(flink_home()),
             "FLINK_CONF_DIR": str(self.home / "conf"),
             "FLINK_LIB_DIR": str(self.home / "lib"),
-            "FLINK_OPT_DIR": str(flink_home() / "opt"),
+            "FLINK_OPT_DIR": str((flink_home() / "opt").resolve()),  # Flink follows no link there
             "FLINK_PLUGINS_DIR": str(flink_home() / "plugins"),
             "FLINK_LOG_DIR": str(self._directory("logs")),
             "FLINK_PID_DIR": str(self._directory("tmp")),

@@ -1,7 +1,8 @@
 """Keeps one job alive on a cluster that others run and that forgets its jobs when its JobManager restarts.
 
 It creates the topics that are missing, submits the job, and submits it again, from its latest checkpoint, whenever the
-cluster no longer has it. `--check` only says by its exit code whether the job runs.
+cluster no longer has it. `--check` only says by its exit code whether the job runs. The job's settings come as ever,
+from further arguments or the environment.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from kafka.errors import KafkaError
 
+from jobs.settings import load
 from local.external import ExternalBroker, ExternalCluster
 from local.processes import LocalError
 from local.stack import ARCHIVE_JOB, JOB, PARTITIONS, TOPICS
@@ -40,20 +42,21 @@ def keep(start: Callable[[], None], wait: Callable[[], bool]) -> None:
 
 def main() -> None:
     """Keep the job until SIGTERM or SIGINT, or check it."""
-    options, settings = _arguments()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    options, arguments = _arguments()
     cluster = ExternalCluster(options.home, options.rest_url)
-    job = StackJob(options.job, JOBS[options.job], options.state / f"{options.job}-job.json", cluster)
+    job = StackJob(options.job, JOBS[options.job], options.home / "state" / f"{options.job}-job.json", cluster)
     if options.check:
         sys.exit(job.status()[0] != "RUNNING")
-    broker, stop = ExternalBroker(options.bootstrap_servers, {}, options.state), threading.Event()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    broker = ExternalBroker(load(arguments).bootstrap_servers, {}, options.home)
 
     def start() -> None:
         broker.create_topics(TOPICS.partitions(PARTITIONS))
-        job.start(lambda: ["--bootstrap-servers", broker.bootstrap_servers, *settings])
+        job.start(lambda: ["--bootstrap-servers", broker.bootstrap_servers, *arguments])
 
     keep(start, lambda: stop.wait(INTERVAL))
 
@@ -61,10 +64,8 @@ def main() -> None:
 def _arguments() -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(prog="python -m local.job_keeper", description=__doc__)
     parser.add_argument("job", choices=JOBS)
-    parser.add_argument("--bootstrap-servers", required=True)
     parser.add_argument("--rest-url", required=True, help="of the JobManager")
-    parser.add_argument("--home", type=Path, required=True, help="folder with the cluster's conf/ and checkpoints/")
-    parser.add_argument("--state", type=Path, required=True, help="folder that remembers the job")
+    parser.add_argument("--home", type=Path, default="/opt/flink", help="with the cluster's conf/ and checkpoints/")
     parser.add_argument("--check", action="store_true")
     return parser.parse_known_args()
 

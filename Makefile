@@ -56,8 +56,9 @@ backfill: setup ## derive the counts of a span from the archive alone: FROM=2026
 image: ## the container image, by Docker: Flink, Python, connectors and Clickproof
 	@docker build --platform linux/amd64 --tag $(IMAGE) .
 
-package: setup ## build/clickproof-flink.zip, as managed Flink services take a PyFlink application
-	@$(BIN)/python -m local.managed_package build/clickproof-flink.zip
+package: setup ## build/clickproof-flink.zip, as managed Flink services take it; SERVICE_PYTHON=3.12 for one with that Python
+	@PATH=$(CURDIR)/build/uv/bin:$$PATH $(BIN)/python -m local.managed_package build/clickproof-flink.zip \
+	  $(if $(SERVICE_PYTHON),--python $(SERVICE_PYTHON))
 
 check: setup ## format, lint and types
 	@$(BIN)/ruff format --check .

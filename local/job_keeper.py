@@ -44,7 +44,9 @@ def main() -> None:
     """Keep the job until SIGTERM or SIGINT, or check it."""
     options, arguments = _arguments()
     cluster = ExternalCluster(options.home, options.rest_url)
-    job = StackJob(options.job, JOBS[options.job], options.home / "state" / f"{options.job}-job.json", cluster)
+    state = options.home / "state"
+    state.mkdir(exist_ok=True)
+    job = StackJob(options.job, JOBS[options.job], state / f"{options.job}-job.json", cluster)
     if options.check:
         sys.exit(job.status()[0] != "RUNNING")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")

@@ -1,7 +1,9 @@
 """The image's own steps, carried out in a clean folder, give a system that counts exactly."""
 
 import json
+import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,10 +18,11 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
+def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     image = Image(tmp_path_factory.mktemp("image"))
     image.build()
-    return image
+    yield image
+    shutil.rmtree(image.root)  # it is large, and pytest keeps what is left of three runs
 
 
 def test_the_image_counts_a_file_exactly(image: Image, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A streaming job that lost its state counts everything again, and a reconciliation makes that exact: docs/operations.md."""
+"""A streaming job that lost its state counts again, and a reconciliation makes that exact (docs/operations.md)."""
 
 import json
 from collections import Counter

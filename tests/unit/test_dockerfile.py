@@ -57,3 +57,15 @@ def test_every_package_of_the_project_is_in_the_image() -> None:
     packages = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     copied = " ".join(arguments("COPY"))
     assert all(f"{package}/ {package}/" in copied for package in packages)
+
+
+def test_the_image_has_the_projects_version_wherever_it_is_named() -> None:
+    version = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["version"]
+    kubernetes = PROJECT / "deploy/kubernetes"
+    named = {
+        PROJECT / "Makefile": f"IMAGE := clickproof:{version}\n",
+        PROJECT / "docker-compose.yml": f"image: clickproof:{version}\n",
+        kubernetes / "base/kustomization.yaml": f"newTag: {version}\n",
+        kubernetes / "overlays/production/flink.yaml": f"/clickproof:{version}\n",
+    }
+    assert [str(file) for file, text in named.items() if text not in file.read_text()] == []

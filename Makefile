@@ -5,9 +5,10 @@ UV_VERSION := 0.13.9
 UV := build/uv/bin/uv
 BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
+IMAGE := clickproof:0.1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status archive reconcile backfill bench check format test test-unit test-flink test-e2e clean
+.PHONY: help setup demo up down status archive reconcile backfill image package bench check format test test-unit test-flink test-e2e clean
 
 help: ## list every target
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,13 +18,29 @@ setup: build/.environment build/.jars ## prepare everything: the locked environm
 demo: setup ## the whole system on this machine: real Kafka, real Flink, clicks of known truth, and the recount; KEEP=1 keeps the dashboard open
 	@$(BIN)/clickproof demo $(if $(KEEP),--keep)
 
-up: setup ## start the local broker, cluster, job and heartbeats, and leave them running
+ifeq ($(BACKEND),compose)
+up: .env
+	@docker compose up --detach --build --wait
+
+down:
+	@docker compose down --volumes
+
+status:
+	@docker compose ps
+
+archive: .env
+	@docker compose up --detach --wait archive
+
+reconcile: .env
+	@docker compose run --rm reconcile $(if $(DAY),--from $(DAY))
+else
+up: setup ## start the local broker, cluster, job and heartbeats, and leave them running; BACKEND=compose: in containers
 	@$(BIN)/clickproof up
 
-down: setup ## stop the local system and remove its data
+down: setup ## stop the local system and remove its data; BACKEND=compose: the containers and volumes
 	@$(BIN)/clickproof down
 
-status: setup ## show what of the local system runs
+status: setup ## show what of the local system runs; BACKEND=compose: the containers
 	@$(BIN)/clickproof status
 
 archive: setup ## start the archive on the running local system: raw clicks into Parquet files
@@ -31,6 +48,7 @@ archive: setup ## start the archive on the running local system: raw clicks into
 
 reconcile: setup ## recount a day from the archive and publish the corrections: DAY=2026-01-01, by default yesterday (UTC)
 	@$(BIN)/clickproof reconcile $(if $(DAY),--from $(DAY)) --publish
+endif
 
 backfill: setup ## derive the counts of a span from the archive alone: FROM=2026-01-01 TO=2026-01-02, into counts.csv
 	@$(BIN)/clickproof backfill $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO)) --out counts.csv
@@ -40,6 +58,13 @@ bench: setup ## Clickproof beside its peers, then the partition windows: CLICKS=
 	@$(UV) sync --frozen --quiet --group bench --inexact --python $(PYTHON)
 	@$(BIN)/python -m bench.partition_windows
 	@$(BIN)/python -m bench.partition_windows_job
+
+image: ## the container image, by Docker: Flink, Python, connectors and Clickproof
+	@docker build --platform linux/amd64 --tag $(IMAGE) .
+
+package: setup ## build/clickproof-flink.zip, as managed Flink services take it; SERVICE_PYTHON=3.12 for one with that Python
+	@PATH=$(CURDIR)/build/uv/bin:$$PATH $(BIN)/python -m local.managed_package build/clickproof-flink.zip \
+	  $(if $(SERVICE_PYTHON),--python $(SERVICE_PYTHON))
 
 check: setup ## format, lint and types
 	@$(BIN)/ruff format --check .
@@ -64,6 +89,9 @@ test-e2e: setup ## a real broker and a real cluster, against the recount
 
 clean: ## remove everything that make made
 	@rm -rf build .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.env: .env.example
+	@umask 077; $(PYTHON) -c 'import re, secrets; print(re.sub("(?m)=$$", lambda _: "=" + secrets.token_urlsafe(24), open(".env.example").read()), end="")' > $@
 
 build/uv/bin/uv:
 	@echo "installing uv $(UV_VERSION)"

@@ -20,7 +20,7 @@ from audit.repairs import Outcome, Repair, check_origins, check_values, read_rep
 from audit.repairs import replay as replay_repairs
 from audit.replay_log import open_log
 from local.console import Json, console, progress
-from local.processes import LocalError
+from local.external import client_options
 from local.stack import TOPICS, default_stack
 
 SHOWN = 20
@@ -156,8 +156,4 @@ def _page(letter: DeadLetter) -> str:
 
 def _connection(bootstrap_servers: str | None, client_config: Path | None) -> dict[str, Any]:
     servers = bootstrap_servers or default_stack().broker.bootstrap_servers
-    try:
-        security = json.loads(client_config.read_bytes()) if client_config else {}
-    except (OSError, ValueError) as error:
-        raise LocalError(f"Cannot read {client_config} as JSON: {error}.") from error
-    return {"bootstrap_servers": servers, **security}
+    return {"bootstrap_servers": servers, **client_options(client_config)}

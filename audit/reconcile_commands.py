@@ -1,6 +1,8 @@
 """The commands that hold the counts against the archive: reconcile and backfill."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,6 +13,7 @@ from audit.reconciliation import Reconciliation, Records, backfill, reconcile_fi
 from audit.report import EXIT_CODES, as_json, page, write, write_counts
 from audit.spans import archived_until, span_of
 from local.console import Json, console, progress
+from local.external import client_options, cluster_beside
 from local.processes import LocalError
 from local.replay import running_stack
 from local.stack import Stack, default_stack
@@ -19,6 +22,8 @@ First = Annotated[str | None, typer.Option("--from", help="Its first window (ISO
 End = Annotated[str | None, typer.Option("--to", help="Where it ends. Default: a day later.")]
 Archive = Annotated[str | None, typer.Option(help="Directory or URL of the archive. Default: the local stack's.")]
 Source = Annotated[Literal["archive", "kafka"], typer.Option(help="Where the raw clicks are read.")]
+Servers = Annotated[str | None, typer.Option(help="A broker that others run. Default: the local stack's.")]
+ClientConfig = Annotated[Path | None, typer.Option(help="JSON file with kafka-python's security options for it.")]
 SLOTS = 2
 
 
@@ -31,6 +36,8 @@ def reconcile(
     counts: Annotated[Path | None, typer.Option(help="A replay's counts.csv, in place of the topic.")] = None,
     late: Annotated[Path | None, typer.Option(help="A replay's late.jsonl, in place of the topic.")] = None,
     out: Annotated[Path | None, typer.Option(help="Directory of the results. Default: in the local stack.")] = None,
+    bootstrap_servers: Servers = None,
+    client_config: ClientConfig = None,
     as_json_: Json = False,
 ) -> None:
     """Recount a span, explain what differs from the published counts, and correct it.
@@ -45,10 +52,12 @@ def reconcile(
             done = reconcile_files(Path(archive), counts, late, stack, show)
     else:
         now = datetime.now(UTC)
-        span, stack = span_of(first, end, now), _running()
-        out = out or stack.home / "reconciliations" / span.name
-        records = Records(source, _archive_url(source, archive, stack), archived_until(span, now))
-        with progress() as show:
+        span = span_of(first, end, now)
+        if bootstrap_servers and not (out and (archive or source == "kafka")):
+            raise LocalError("A broker that others run is reconciled with --out and --archive, or --source kafka.")
+        with _stack(bootstrap_servers, client_config) as stack, progress() as show:
+            out = out or stack.home / "reconciliations" / span.name
+            records = Records(source, _archive_url(source, archive, stack), archived_until(span, now))
             done = reconcile_span(span, records, stack, show, publish)
     write(done.report, done.places, out)
     _show(done, as_json_)
@@ -94,6 +103,16 @@ def _archive_url(source: Literal["archive", "kafka"], archive: str | None, stack
             raise LocalError(f"There is no archive in {path}: clickproof archive writes one.")
         place = path.as_uri()
     return place
+
+
+@contextmanager
+def _stack(bootstrap_servers: str | None, client_config: Path | None) -> Iterator[Stack]:
+    """The local system, or a temporary cluster for the topics of a broker that others run."""
+    if bootstrap_servers is None:
+        yield _running()
+        return
+    with cluster_beside(bootstrap_servers, client_options(client_config), SLOTS) as stack:
+        yield stack
 
 
 def _running() -> Stack:

@@ -89,7 +89,7 @@ def backfill(span: Span, records: Records, stack: Stack, on_progress: Progress) 
 
 def connection(stack: Stack) -> dict[str, Any]:
     """How Kafka clients reach the stack's topics."""
-    return {"bootstrap_servers": stack.broker.bootstrap_servers}
+    return stack.broker.connection
 
 
 def read_since(span: Span) -> int:

@@ -7,13 +7,14 @@ import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from kafka import KafkaAdminClient
 
+from local.installation import installation
 from local.java import require_java
 from local.processes import LOOPBACK, Daemon, LocalError, await_until, free_port, port_in_use
 
-KAFKA_JARS = Path(__file__).resolve().parent.parent / "build" / "jars" / "kafka"
 # One record of the Flink job can be larger than Kafka's 1 MB default: producers use the same limit.
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 START_TIMEOUT = 120.0
@@ -69,6 +70,11 @@ class Broker:
         """Host and port, as Kafka clients take them."""
         return f"{LOOPBACK}:{self.port}"
 
+    @property
+    def connection(self) -> dict[str, Any]:
+        """How kafka-python's clients reach it."""
+        return {"bootstrap_servers": self.bootstrap_servers}
+
     def alive(self) -> bool:
         """Whether the broker's process runs."""
         return self.daemon.alive()
@@ -111,16 +117,17 @@ class Broker:
             return len(admin.describe_topics([topic])[0]["partitions"])
 
     def _admin(self) -> KafkaAdminClient:
-        return KafkaAdminClient(bootstrap_servers=self.bootstrap_servers)
+        return KafkaAdminClient(**self.connection)
 
     def _java(self, *options: str) -> list[str]:
         """The java command up to the main class; native libraries unpack under `home`, not in /tmp."""
-        if not any(KAFKA_JARS.glob("kafka_*.jar")):
-            raise LocalError(f"Kafka is missing in {KAFKA_JARS}: run make setup.")
+        jars = installation() / "build" / "jars" / "kafka"
+        if not any(jars.glob("kafka_*.jar")):
+            raise LocalError(f"Kafka is missing in {jars}: run make setup.")
         java = str(require_java() / "bin" / "java")
         own = [f"-Djava.io.tmpdir={self._directory('tmp')}", "-XX:-UsePerfData"]
         logging = [f"-Dlog4j.configuration=file:{self.home / 'log4j.properties'}"]
-        return [java, *options, *own, *logging, "-cp", f"{KAFKA_JARS}/*"]
+        return [java, *options, *own, *logging, "-cp", f"{jars}/*"]
 
     def _format_storage(self) -> None:
         """Write the configuration, last of all: an interrupted formatting is begun anew."""

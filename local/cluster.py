@@ -9,13 +9,12 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
+from local.installation import installation
 from local.java import require_java
 from local.job_client import JobClient
 from local.processes import LOOPBACK, Daemon, LocalError, await_until, free_port, port_in_use
-from local.submission import PROJECT, run_job
+from local.submission import run_job
 
-FLINK_CONF = PROJECT / "flink-conf"
-CONNECTOR_JARS = PROJECT / "build" / "jars" / "flink"
 START_TIMEOUT = 180.0
 
 # It would come before the packages a job is submitted with.
@@ -94,7 +93,7 @@ class Cluster(JobClient):
             "FLINK_HOME": str(flink_home()),
             "FLINK_CONF_DIR": str(self.home / "conf"),
             "FLINK_LIB_DIR": str(self.home / "lib"),
-            "FLINK_OPT_DIR": str(flink_home() / "opt"),
+            "FLINK_OPT_DIR": str((flink_home() / "opt").resolve()),  # Flink follows no link there
             "FLINK_PLUGINS_DIR": str(flink_home() / "plugins"),
             "FLINK_LOG_DIR": str(self._directory("logs")),
             "FLINK_PID_DIR": str(self._directory("tmp")),
@@ -115,8 +114,9 @@ class Cluster(JobClient):
     def _write_configuration(self) -> None:
         """Copy the project's configuration, laying over it what depends on this machine."""
         conf, yaml = self._directory("conf"), YAML(typ="safe", pure=True)
-        shutil.copytree(FLINK_CONF, conf, dirs_exist_ok=True, ignore=shutil.ignore_patterns("pom.xml", "target"))
-        common = yaml.load(FLINK_CONF / "config.yaml")
+        own = installation() / "flink-conf"
+        shutil.copytree(own, conf, dirs_exist_ok=True, ignore=shutil.ignore_patterns("pom.xml", "target"))
+        common = yaml.load(own / "config.yaml")
         yaml.width = 1_000_000
         yaml.default_flow_style = False
         yaml.dump({**common, **self._machine_settings(), **self._settings}, conf / "config.yaml")
@@ -141,9 +141,10 @@ class Cluster(JobClient):
         `flink run -py` ships flink-python with every job. Loaded from there it would stay in memory after the job: the
         metaspace of a TaskManager is full after six starts. `pipeline.jars` would displace it.
         """
-        connectors = list(CONNECTOR_JARS.glob("*.jar"))
+        jars = installation() / "build" / "jars" / "flink"
+        connectors = list(jars.glob("*.jar"))
         if not connectors:
-            raise LocalError(f"The Kafka connector is missing in {CONNECTOR_JARS}: run make setup.")
+            raise LocalError(f"The Kafka connector is missing in {jars}: run make setup.")
         lib, own = self._directory("lib"), flink_home()
         for jar in [*own.glob("lib/*.jar"), *own.glob("opt/flink-python-*.jar"), *connectors]:
             (lib / jar.name).unlink(missing_ok=True)

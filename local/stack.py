@@ -13,6 +13,7 @@ from typing import Any
 
 from local.broker import Broker
 from local.cluster import Cluster
+from local.installation import installation
 from local.java import require_java
 from local.processes import Daemon, LocalError, exit_on_sigterm, free_port, port_in_use
 from local.published import JobTopics
@@ -152,7 +153,7 @@ class Stack:
 
 def default_stack() -> Stack:
     """The stack in `.clickproof/` of the project, or where the environment says."""
-    home = Path(os.environ.get(HOME_VARIABLE) or PROJECT / ".clickproof")
+    home = Path(os.environ.get(HOME_VARIABLE) or installation() / ".clickproof")
     return Stack(home, _port(KAFKA_PORT_VARIABLE, 9092), _port(REST_PORT_VARIABLE, 8081))
 
 

@@ -17,6 +17,7 @@ from audit.reconciliation import Reconciliation, Records, backfill, connection, 
 from audit.spans import Span
 from ingest.producer import send_lines
 from local.archiving import OFFSETS
+from local.external import cluster_beside
 from local.generator import generate
 from local.processes import await_until
 from local.published import RECONCILIATIONS, counts_in_force
@@ -111,6 +112,14 @@ def test_a_backfill_from_the_archive_alone_is_exact(stack: Stack, archive: Path,
     assert {
         (start, ad): clicks for start, ad, clicks in found.places.select("window_start", "ad_id", "exact").rows()
     } == exact
+
+
+def test_a_cluster_beside_a_broker_that_others_run_finds_the_same(stack: Stack, archive: Path, exact: Counts) -> None:
+    with cluster_beside(stack.broker.bootstrap_servers, {}, 2) as beside:
+        found = reconciled(beside, Records("archive", archive.as_uri(), NOW))
+    assert (found.report.verdict, found.report.corrections, found.report.exact) == ("explained", 0, exact.total())
+    assert not beside.home.exists()
+    assert stack.broker.alive()
 
 
 def test_a_file_that_is_missing_is_reported_and_nothing_is_published(stack: Stack, archive: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -30,6 +31,7 @@ SLOTS = 6  # for the streaming job, the archive, and a run of either over files
 HOME_VARIABLE = "CLICKPROOF_LOCAL_HOME"
 KAFKA_PORT_VARIABLE = "CLICKPROOF_LOCAL_KAFKA_PORT"
 REST_PORT_VARIABLE = "CLICKPROOF_LOCAL_REST_PORT"
+METRICS_PORTS_VARIABLE = "CLICKPROOF_LOCAL_METRICS_PORTS"
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,13 @@ class Component:
 class Stack:
     """The local system. It is disposable: `down` removes its home, with every click and count in it."""
 
-    def __init__(self, home: Path, kafka_port: int, rest_port: int, slots: int = SLOTS) -> None:
+    def __init__(
+        self, home: Path, kafka_port: int, rest_port: int, slots: int = SLOTS, metrics_ports: str | None = None
+    ) -> None:
+        """`metrics_ports`: two or more, as Flink takes them, for JobManager and TaskManager; None: no metrics."""
         self.home = home.absolute()
         self.broker = Broker(self.home / "kafka", kafka_port)
-        self.cluster = Cluster(self.home / "flink", rest_port, slots)
+        self.cluster = Cluster(self.home / "flink", rest_port, slots, _reporting(metrics_ports))
         self.heartbeat = Daemon("heartbeat", self.home / "heartbeat.pid", self.home / "heartbeat.log")
         self.stream = StackJob("streaming job", JOB, self.home / "stream-job.json", self.cluster)
         self.archive = StackJob("archive", ARCHIVE_JOB, self.home / "archive-job.json", self.cluster)
@@ -153,20 +158,30 @@ class Stack:
 def default_stack() -> Stack:
     """The stack in `.clickproof/` of the project, or where the environment says."""
     home = Path(os.environ.get(HOME_VARIABLE) or PROJECT / ".clickproof")
-    return Stack(home, _port(KAFKA_PORT_VARIABLE, 9092), _port(REST_PORT_VARIABLE, 8081))
+    ports = _port(KAFKA_PORT_VARIABLE, 9092), _port(REST_PORT_VARIABLE, 8081)
+    return Stack(home, *ports, metrics_ports=os.environ.get(METRICS_PORTS_VARIABLE) or None)
 
 
 @contextmanager
-def temporary_stack(slots: int = SLOTS) -> Iterator[Stack]:
+def temporary_stack(slots: int = SLOTS, metrics_ports: str | None = None) -> Iterator[Stack]:
     """Broker and cluster on free ports in a temporary home; gone on exit, be it by an exception, SIGINT or SIGTERM."""
     home = Path(tempfile.mkdtemp(prefix="clickproof-"))
-    stack = Stack(home, free_port(), free_port(), slots)
+    stack = Stack(home, free_port(), free_port(), slots, metrics_ports)
     with exit_on_sigterm():
         try:
             stack.start()
             yield stack
         finally:
             stack.down()
+
+
+def _reporting(ports: str | None) -> dict[str, object]:
+    """Flink's options: its Prometheus reporter listens on all interfaces, so on this machine only when asked to."""
+    if ports is None:
+        return {"metrics.reporters": "none"}
+    if not re.fullmatch(r"\d+([-,]\d+)+", ports):
+        raise LocalError(f"Set {METRICS_PORTS_VARIABLE} to two ports such as 9249-9250: it is {ports!r}.")
+    return {"metrics.reporter.prometheus.port": ports}
 
 
 def _component(name: str, daemon: Daemon, address: str | None) -> Component:

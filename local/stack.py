@@ -55,8 +55,9 @@ class Stack:
         self.broker = Broker(self.home / "kafka", kafka_port)
         self.cluster = Cluster(self.home / "flink", rest_port, slots, _reporting(metrics_ports))
         self.heartbeat = Daemon("heartbeat", self.home / "heartbeat.pid", self.home / "heartbeat.log")
-        self.stream = StackJob("streaming job", JOB, self.home / "stream-job.json", self.cluster)
-        self.archive = StackJob("archive", ARCHIVE_JOB, self.home / "archive-job.json", self.cluster)
+        stream, archive = self.home / "stream-job.json", self.home / "archive-job.json"
+        self.stream = StackJob("streaming job", JOB, stream, self.cluster, self._connection)
+        self.archive = StackJob("archive", ARCHIVE_JOB, archive, self.cluster, self._archiving)
         self._state_file = self.home / "stack.json"
         self._ports = {"kafka_port": kafka_port, "rest_port": rest_port}
 
@@ -86,13 +87,13 @@ class Stack:
         """Create the topics that are missing, and start the streaming job where it does not live."""
         self._create_topics(on_step)
         on_step("Starting the streaming job")
-        self.stream.start(self._connection)
+        self.stream.start()
 
     def start_archive(self, on_step: Callable[[str], None] = lambda step: None) -> None:
         """Create the topics that are missing, and start the archive where it does not live."""
         self._create_topics(on_step)
         on_step("Starting the archive")
-        self.archive.start(lambda: [*self._connection(), "--archive", self.archive_directory.as_uri(), *ARCHIVING])
+        self.archive.start()
 
     def start_heartbeat(self) -> None:
         """Start the heartbeat where it does not run: from now on no click is on time that is older than its window."""
@@ -130,6 +131,9 @@ class Stack:
 
     def _connection(self) -> list[str]:
         return ["--bootstrap-servers", self.broker.bootstrap_servers]
+
+    def _archiving(self) -> list[str]:
+        return [*self._connection(), "--archive", self.archive_directory.as_uri(), *ARCHIVING]
 
     def _state(self) -> dict[str, Any]:
         return dict(json.loads(self._state_file.read_text(encoding="ascii"))) if self._state_file.exists() else {}

@@ -1,0 +1,81 @@
+"""A job that goes on with other code or settings, on a real cluster, without losing or repeating a click."""
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from ingest.heartbeat import KafkaTopic
+from ingest.producer import send_lines
+from local.deployment import Deployment, deployment
+from local.generator import generate
+from local.processes import LocalError, await_until
+from local.published import await_committed, decided_clicks, published_windows, recount_topics
+from local.stack import JOB, PARTITIONS, Stack
+from local.stack_job import Release, StackJob
+from local.traffic import MINUTE, Traffic
+from local.upgrade import rescale, upgrade
+
+pytestmark = pytest.mark.e2e
+
+SETTINGS = ["--checkpoint-interval", "2 s", "--idle-timeout", "6 s"]
+TRAFFIC = Traffic(clicks=9_000, seed=9, minutes=4, ads=50)
+BROKEN = """
+def _break(self, context):
+    raise RuntimeError("this release is broken")
+
+DedupeClicks.open = _break
+"""
+PATIENCE = 120
+
+
+class Breaking(StackJob):
+    """A job whose code in the project fails when it opens its operator."""
+
+    def packaged(self, settings: list[str]) -> Release:
+        release = super().packaged(settings)
+        with zipfile.ZipFile(release.packages) as packages:
+            files = {name: packages.read(name) for name in packages.namelist()}
+        with zipfile.ZipFile(release.packages, "w") as packages:
+            for name, content in files.items():
+                packages.writestr(name, content + (BROKEN.encode() if name == "udfs/dedupe.py" else b""))
+        return release
+
+
+def send(topics: Deployment, lines: list[bytes], tmp_path: Path) -> None:
+    """Send lines, and return when all sent so far are decided."""
+    before = decided_clicks(topics.connection, topics.topics.ledger)
+    file = tmp_path / "some.jsonl"
+    file.write_bytes(b"".join(lines))
+    send_lines(file, topics.topics.clicks, topics.connection)
+    ledger = topics.topics.ledger
+    await_until(
+        lambda: decided_clicks(topics.connection, ledger) == before + len(lines), "Deciding the clicks", PATIENCE
+    )
+
+
+def test_a_job_that_is_rescaled_and_falls_back_from_a_broken_release_counts_each_click_once(
+    stack: Stack, tmp_path: Path
+) -> None:
+    generate(TRAFFIC, tmp_path / "all.jsonl")
+    lines = (tmp_path / "all.jsonl").read_bytes().splitlines(keepends=True)
+    with deployment(stack, "upgrade", PARTITIONS, SETTINGS) as topics:
+        connection = ["--bootstrap-servers", stack.broker.bootstrap_servers]
+        arguments = ["--deployment", topics.name, *connection, *topics.topics.arguments(), *SETTINGS]
+        known = ("streaming job", JOB, tmp_path / "job.json", stack.cluster, lambda: arguments)
+        StackJob(*known).start()
+        send(topics, lines[:3_000], tmp_path)
+        rescale(StackJob(*known), 1, lambda step: None)
+        assert stack.cluster.parallelism(StackJob(*known).living()) == 1
+        send(topics, lines[3_000:6_000], tmp_path)
+        with pytest.raises(LocalError, match="runs as before, because going on failed: .*this release is broken"):
+            upgrade(Breaking(*known), lambda step: None)
+        send(topics, lines[6_000:], tmp_path)
+        KafkaTopic(topics.topics.clicks, topics.connection).send(range(PARTITIONS), TRAFFIC.start + 5 * MINUTE)
+        last = TRAFFIC.start + 3 * MINUTE
+        await_until(lambda: last in published_windows(topics.connection, topics.topics.top), "Publishing", PATIENCE)
+        await_committed(topics.connection, topics.topics)
+        published, problems = recount_topics(topics.connection, topics.topics)
+    assert problems == []
+    assert published.terms["raw"] == len(lines)
+    assert published.twice == []

@@ -1,7 +1,7 @@
-"""The savepoint of a release, kept as a fixture: made by `python -m tests.savepoints`, restored by the tests of later ones.
+"""The savepoint of a release, kept as a fixture: made by `make fixture`, restored by the tests of later releases.
 
-It holds open windows, identities that later duplicates must meet, and no result that is published yet: so a fresh broker
-that is sent the same clicks stands where the old one stood.
+It holds open windows, identities that later duplicates must meet, and no result that is published yet: so a fresh
+broker that is sent the same clicks stands where the old one stood.
 """
 
 import sys

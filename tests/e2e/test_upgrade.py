@@ -68,7 +68,7 @@ def test_a_job_that_is_rescaled_and_falls_back_from_a_broken_release_counts_each
         rescale(StackJob(*known), 1, lambda step: None)
         assert stack.cluster.parallelism(StackJob(*known).living()) == 1
         send(topics, lines[3_000:6_000], tmp_path)
-        with pytest.raises(LocalError, match="runs as before, because going on failed: .*this release is broken"):
+        with pytest.raises(LocalError, match=r"runs as before, because going on failed: .*this release is broken"):
             upgrade(Breaking(*known), lambda step: None)
         send(topics, lines[6_000:], tmp_path)
         KafkaTopic(topics.topics.clicks, topics.connection).send(range(PARTITIONS), TRAFFIC.start + 5 * MINUTE)

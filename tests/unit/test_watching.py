@@ -67,7 +67,8 @@ def test_no_two_panels_lie_on_each_other() -> None:
 
 @needs_promtool
 @pytest.mark.parametrize(
-    "check", [["check", "config", PROMETHEUS], ["check", "rules", ALERTS], ["test", "rules", RULE_TESTS]]
+    "check",
+    [["check", "config", "--syntax-only", PROMETHEUS], ["check", "rules", ALERTS], ["test", "rules", RULE_TESTS]],
 )
 def test_promtool_finds_no_fault(check: list[str | Path]) -> None:
     answer = subprocess.run([PROMTOOL or "", *check], capture_output=True, text=True)

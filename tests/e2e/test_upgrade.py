@@ -54,7 +54,7 @@ def send(topics: Deployment, lines: list[bytes], tmp_path: Path) -> None:
     )
 
 
-def test_a_job_that_is_rescaled_and_falls_back_from_a_broken_release_counts_each_click_once(
+def test_a_job_with_a_savepoint_taken_rescaled_and_back_from_a_broken_release_counts_each_click_once(
     stack: Stack, tmp_path: Path
 ) -> None:
     generate(TRAFFIC, tmp_path / "all.jsonl")
@@ -65,6 +65,8 @@ def test_a_job_that_is_rescaled_and_falls_back_from_a_broken_release_counts_each
         known = ("streaming job", JOB, tmp_path / "job.json", stack.cluster, lambda: arguments)
         StackJob(*known).start()
         send(topics, lines[:3_000], tmp_path)
+        savepoint = stack.cluster.take_savepoint(StackJob(*known).living(), tmp_path / "savepoints")
+        assert (Path(savepoint.removeprefix("file:")) / "_metadata").is_file()
         rescale(StackJob(*known), 1, lambda step: None)
         assert stack.cluster.parallelism(StackJob(*known).living()) == 1
         send(topics, lines[3_000:6_000], tmp_path)

@@ -1,14 +1,17 @@
 """Going on with other code or settings, over a cluster that only remembers what it was told."""
 
+import sys
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from local import cli
 from local.cluster import Cluster
 from local.job_client import Job
-from local.processes import LocalError
+from local.processes import LocalError, free_port
+from local.stack import HOME_VARIABLE, REST_PORT_VARIABLE
 from local.stack_job import Release, StackJob
 from local.submission import PROJECT
 from local.upgrade import rescale, upgrade
@@ -179,3 +182,16 @@ def test_what_does_not_run_cannot_be_upgraded(job: StackJob, cluster: FakeCluste
     with pytest.raises(LocalError, match="does not run: start it with clickproof up"):
         upgrade(job, quietly)
     assert len(cluster.submitted) == 1
+
+
+@pytest.mark.parametrize("command", [["savepoint"], ["upgrade"], ["rescale", "4"]], ids=" ".join)
+def test_a_system_that_is_down_is_one_sentence_on_stderr(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
+    monkeypatch.setenv(REST_PORT_VARIABLE, str(free_port()))
+    monkeypatch.setattr(sys, "argv", ["clickproof", *command])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 1
+    assert capsys.readouterr().err.strip().endswith("The streaming job does not run: start it with clickproof up.")

@@ -121,6 +121,16 @@ class JobClient:
         """The highest parallelism of the job's tasks: so many slots it takes."""
         return max(int(vertex["parallelism"]) for vertex in self._call(f"/jobs/{job_id}")["vertices"])
 
+    def completed_checkpoints(self, job_id: str) -> int:
+        """How many checkpoints the job has completed since it was submitted."""
+        return int(self._call(f"/jobs/{job_id}/checkpoints")["counts"]["completed"])
+
+    def received(self, job_id: str) -> int:
+        """The records that tasks behind the sources have received since they (re)started: heartbeats come to none."""
+        vertices = self._call(f"/jobs/{job_id}")["vertices"]
+        behind = [vertex for vertex in vertices if not vertex["name"].startswith("Source:")]
+        return sum(int(vertex["metrics"]["read-records"]) for vertex in behind)
+
     def _savepoint(self, job_id: str, trigger: str, body: dict[str, Any]) -> str:
         request = self._call(f"/jobs/{job_id}/{trigger}", "POST", body)["request-id"]
         path = f"/jobs/{job_id}/savepoints/{request}"

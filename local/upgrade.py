@@ -2,12 +2,15 @@
 
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 
 from local.job_client import FINAL_STATES, root_cause
 from local.processes import LocalError, await_until
 from local.stack_job import Release, StackJob
 
-VERIFY_TIMEOUT = 180.0
+VERIFY_TIMEOUT = 240.0
+QUIET = 15.0  # seconds without a click
+PROOF = 2  # checkpoints: the first one to complete may have begun before the clicks came
 
 OnStep = Callable[[str], None]
 
@@ -35,11 +38,21 @@ def _go_on(job: StackJob, release: Release, on_step: OnStep) -> None:
         _run(job, release, on_step)
     except LocalError as failure:
         on_step(f"Going back: {failure}")
-        _withdraw(job)
-        _run(job, before, on_step)
+        _go_back(job, before, failure, on_step)
         raise LocalError(f"The {job.name} runs as before, because going on failed: {failure}") from failure
     finally:
         before.packages.unlink(missing_ok=True)
+
+
+def _go_back(job: StackJob, before: Release, failure: LocalError, on_step: OnStep) -> None:
+    """Run what ran before, from what was committed last."""
+    try:
+        _withdraw(job)
+        _run(job, before, on_step)
+    except LocalError as second:
+        raise LocalError(
+            f"The {job.name} is in trouble: going on failed ({failure}), going back too: {second}"
+        ) from second
 
 
 def _kept(job: StackJob) -> Release:
@@ -51,21 +64,29 @@ def _kept(job: StackJob) -> Release:
 
 
 def _run(job: StackJob, release: Release, on_step: OnStep) -> None:
-    """Submit a release, and return when it has proven to run: with its first checkpoint it has committed results."""
+    """Submit a release, and return when it has proven to run: clicks went through all of it, and it committed them.
+
+    Python workers run no code before the first click. Where none comes for a while, a checkpoint is all the proof.
+    """
     on_step(f"Submitting the {job.name}")
     job.submit(release)
     on_step("Waiting for its first checkpoint")
-    await_until(lambda: _proven(job), f"Completing a checkpoint of the {job.name}", VERIFY_TIMEOUT)
+    await_until(lambda: _checkpoints(job) > 0, f"Completing a checkpoint of the {job.name}", VERIFY_TIMEOUT)
+    on_step("Waiting for clicks to go through it")
+    with suppress(LocalError):  # none came; or the cluster fails, which the next question finds out
+        await_until(lambda: job.cluster.received(str(job.job_id)) > 0, "Receiving clicks", QUIET)
+    enough = _checkpoints(job) + PROOF
+    await_until(lambda: _checkpoints(job) >= enough, f"Completing checkpoints of the {job.name}", VERIFY_TIMEOUT)
 
 
-def _proven(job: StackJob) -> bool:
-    """Whether it has completed a checkpoint. Raises LocalError once anything has failed in it."""
+def _checkpoints(job: StackJob) -> int:
+    """How many checkpoints it has completed. Raises LocalError once anything has failed in it."""
     cluster, job_id = job.cluster, str(job.job_id)
     if failures := cluster.job_exceptions(job_id):
         raise LocalError(f"{root_cause(failures[0])}.")
     if (status := cluster.job_status(job_id)) in FINAL_STATES:
         raise LocalError(f"the job ended as {status}.")
-    return cluster.latest_checkpoint(job_id) is not None
+    return cluster.completed_checkpoints(job_id)
 
 
 def _withdraw(job: StackJob) -> None:

@@ -14,7 +14,7 @@ from local.published import await_committed, decided_clicks, published_windows, 
 from local.stack import JOB, PARTITIONS, Stack
 from local.stack_job import Release, StackJob
 from local.traffic import MINUTE, Traffic
-from local.upgrade import rescale, upgrade
+from local.upgrade import OnStep, rescale, upgrade
 
 pytestmark = pytest.mark.e2e
 
@@ -43,15 +43,14 @@ class Breaking(StackJob):
 
 
 def send(topics: Deployment, lines: list[bytes], tmp_path: Path) -> None:
-    """Send lines, and return when all sent so far are decided."""
-    before = decided_clicks(topics.connection, topics.topics.ledger)
     file = tmp_path / "some.jsonl"
     file.write_bytes(b"".join(lines))
     send_lines(file, topics.topics.clicks, topics.connection)
+
+
+def await_decided(topics: Deployment, clicks: int) -> None:
     ledger = topics.topics.ledger
-    await_until(
-        lambda: decided_clicks(topics.connection, ledger) == before + len(lines), "Deciding the clicks", PATIENCE
-    )
+    await_until(lambda: decided_clicks(topics.connection, ledger) == clicks, f"Deciding {clicks} clicks", PATIENCE)
 
 
 def test_a_job_with_a_savepoint_taken_rescaled_and_back_from_a_broken_release_counts_each_click_once(
@@ -63,16 +62,23 @@ def test_a_job_with_a_savepoint_taken_rescaled_and_back_from_a_broken_release_co
         connection = ["--bootstrap-servers", stack.broker.bootstrap_servers]
         arguments = ["--deployment", topics.name, *connection, *topics.topics.arguments(), *SETTINGS]
         known = ("streaming job", JOB, tmp_path / "job.json", stack.cluster, lambda: arguments)
+
+        def sending(lines: list[bytes]) -> OnStep:
+            """Send the lines while nothing runs."""
+            left = [lines]
+            return lambda step: send(topics, left.pop(), tmp_path) if step.startswith("Submitting") and left else None
+
         StackJob(*known).start()
         send(topics, lines[:3_000], tmp_path)
+        await_decided(topics, 3_000)
         savepoint = stack.cluster.take_savepoint(StackJob(*known).living(), tmp_path / "savepoints")
         assert (Path(savepoint.removeprefix("file:")) / "_metadata").is_file()
-        rescale(StackJob(*known), 1, lambda step: None)
+        rescale(StackJob(*known), 1, sending(lines[3_000:6_000]))
         assert stack.cluster.parallelism(StackJob(*known).living()) == 1
-        send(topics, lines[3_000:6_000], tmp_path)
+        await_decided(topics, 6_000)
         with pytest.raises(LocalError, match=r"runs as before, because going on failed: .*this release is broken"):
-            upgrade(Breaking(*known), lambda step: None)
-        send(topics, lines[6_000:], tmp_path)
+            upgrade(Breaking(*known), sending(lines[6_000:]))
+        await_decided(topics, 9_000)
         KafkaTopic(topics.topics.clicks, topics.connection).send(range(PARTITIONS), TRAFFIC.start + 5 * MINUTE)
         last = TRAFFIC.start + 3 * MINUTE
         await_until(lambda: last in published_windows(topics.connection, topics.topics.top), "Publishing", PATIENCE)

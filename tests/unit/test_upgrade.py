@@ -2,6 +2,7 @@
 
 import sys
 import zipfile
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +33,8 @@ class FakeCluster(Cluster):
         super().__init__(home, rest_port=1)
         self.submitted: list[Submitted] = []
         self.states: dict[str, str] = {}
+        self._completed_so_far = count(1)
+        self.asked = 0
         self.failing: dict[str, str] = {}  # code that fails, and when: "submission", "start" or "later"
 
     def answers(self) -> bool:
@@ -44,8 +47,10 @@ class FakeCluster(Cluster):
         return self.states[job_id]
 
     def job_exceptions(self, job_id: str) -> list[str]:
-        when = self.failing.get(self._code(job_id))
-        return ["java.lang.RuntimeException: cannot read the state"] if when in ("start", "later") else []
+        """One that is to fail later does so when it has completed a checkpoint."""
+        when, self.asked = self.failing.get(self._code(job_id)), self.asked + 1
+        fails = when == "start" or (when == "later" and self.asked > 1)
+        return ["java.lang.RuntimeException: cannot read the state"] if fails else []
 
     def submit(self, job: Path, arguments: list[str], python_files: Path, resume_from: str | None = None) -> str:
         assert job.name == "click_stream.py"
@@ -64,6 +69,12 @@ class FakeCluster(Cluster):
 
     def cancel(self, job_id: str) -> None:
         self.states[job_id] = "CANCELED"
+
+    def completed_checkpoints(self, job_id: str) -> int:
+        return 0 if self.failing.get(self._code(job_id)) == "start" else next(self._completed_so_far)
+
+    def received(self, job_id: str) -> int:
+        return 1
 
     def await_running(self, job_id: str) -> None:
         assert self.states[job_id] == "RUNNING"
@@ -195,3 +206,11 @@ def test_a_system_that_is_down_is_one_sentence_on_stderr(
         cli.main()
     assert end.value.code == 1
     assert capsys.readouterr().err.strip().endswith("The streaming job does not run: start it with clickproof up.")
+
+
+def test_when_going_back_fails_too_both_reasons_are_told(job: StackJob, cluster: FakeCluster) -> None:
+    cluster.failing |= {"new": "start", "old": "start"}
+    with pytest.raises(
+        LocalError, match=r"is in trouble: going on failed \(cannot read.*, going back too: cannot read"
+    ):
+        upgrade(job, quietly)

@@ -65,8 +65,8 @@ def await_decided(job: Deployment, clicks: int) -> None:
 def _first_clicks(file: Path) -> None:
     generate(BEFORE, file)
     file.with_name(f"{file.name}.truth.json").unlink()
-    lines = file.read_bytes().splitlines(keepends=True)
-    file.write_bytes(b"".join(lines[: len(lines) * OPEN_FOR * 1000 // MINUTE]))
+    lines = file.read_bytes().split(b"\n")[:-1]
+    file.write_bytes(b"".join(line + b"\n" for line in lines[: len(lines) * OPEN_FOR * 1000 // MINUTE]))
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ class Breaking(StackJob):
 
 def send(topics: Deployment, lines: list[bytes], tmp_path: Path) -> None:
     file = tmp_path / "some.jsonl"
-    file.write_bytes(b"".join(lines))
+    file.write_bytes(b"".join(line + b"\n" for line in lines))
     send_lines(file, topics.topics.clicks, topics.connection)
 
 
@@ -57,7 +57,7 @@ def test_a_job_with_a_savepoint_taken_rescaled_and_back_from_a_broken_release_co
     stack: Stack, tmp_path: Path
 ) -> None:
     generate(TRAFFIC, tmp_path / "all.jsonl")
-    lines = (tmp_path / "all.jsonl").read_bytes().splitlines(keepends=True)
+    lines = (tmp_path / "all.jsonl").read_bytes().split(b"\n")[:-1]
     with deployment(stack, "upgrade", PARTITIONS, SETTINGS) as topics:
         connection = ["--bootstrap-servers", stack.broker.bootstrap_servers]
         arguments = ["--deployment", topics.name, *connection, *topics.topics.arguments(), *SETTINGS]

@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 IMAGE := clickproof:0.1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status archive reconcile backfill image package bench check format test test-unit test-flink test-e2e clean
+.PHONY: help setup demo up down status archive reconcile backfill image package bench check format test test-unit test-flink test-e2e fixture clean
 
 help: ## list every target
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,6 +86,9 @@ test-flink: setup ## the job on a local MiniCluster
 
 test-e2e: setup ## a real broker and a real cluster, against the recount
 	@$(BIN)/pytest tests/e2e
+
+fixture: setup ## keep a savepoint of this release for the tests of later ones, in tests/fixtures
+	@$(BIN)/python -m tests.savepoints tests/fixtures/savepoint-$$($(BIN)/python -c 'from importlib.metadata import version; print(version("clickproof"))').zip
 
 clean: ## remove everything that make made
 	@rm -rf build .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

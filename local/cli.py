@@ -16,6 +16,7 @@ from local.console import Json, console, errors
 from local.processes import LocalError
 from local.serving_commands import clicks, serve, store, top
 from local.stack import Component, default_stack
+from local.upgrade_commands import rescale, savepoint, upgrade
 from local.window_commands import windows
 from serving.settings import ServingError
 from serving.store import StoreError
@@ -78,7 +79,21 @@ def status(as_json: Json = False) -> None:
 
 app.add_typer(dlq, name="dlq")
 app.add_typer(store, name="store")
-for command in (generate, produce, replay, demo, reconcile, lateness, audit_identity, serve, top, clicks, windows):
+running = (savepoint, upgrade, rescale)
+for command in (
+    generate,
+    produce,
+    replay,
+    demo,
+    reconcile,
+    lateness,
+    audit_identity,
+    serve,
+    top,
+    clicks,
+    windows,
+    *running,
+):
     app.command()(command)
 app.command("backfill")(backfill_counts)
 

@@ -78,10 +78,21 @@ class Cluster(JobClient):
         self.jobmanager.stop()
 
     def latest_checkpoint(self, job_id: str) -> str | None:
-        """The URI of the last completed checkpoint the job left, if any."""
-        complete = (self._directory("checkpoints") / job_id).glob("chk-*/_metadata")
-        latest = max(complete, key=lambda metadata: int(metadata.parent.name.removeprefix("chk-")), default=None)
+        """The URI of the last completed checkpoint the job left, or of the savepoint it was stopped with, if any."""
+        checkpoints = (self._directory("checkpoints") / job_id).glob("chk-*/_metadata")
+        savepoints = self.stopped_directory(job_id).glob("savepoint-*/_metadata")
+        complete = [*checkpoints, *savepoints]
+        latest = max(complete, key=lambda metadata: metadata.stat().st_mtime_ns, default=None)
         return latest.parent.as_uri() if latest else None
+
+    def stopped_directory(self, job_id: str) -> Path:
+        """Where the savepoint belongs that a job is stopped with, so that it is found again by the job's id."""
+        return self.savepoints / "stopped" / job_id
+
+    @property
+    def savepoints(self) -> Path:
+        """The directory of the savepoints."""
+        return self._directory("savepoints")
 
     def environment(self) -> dict[str, str]:
         """The environment of every Flink command of this cluster."""

@@ -108,14 +108,37 @@ class JobClient:
     def stop_with_savepoint(self, job_id: str, directory: Path) -> str:
         """Stop the job; return the URI of the savepoint, written below `directory`, it can be resumed from."""
         body = {"targetDirectory": directory.absolute().as_uri(), "drain": False}
-        trigger = self._call(f"/jobs/{job_id}/stop", "POST", body)["request-id"]
-        path = f"/jobs/{job_id}/savepoints/{trigger}"
+        location = self._savepoint(job_id, "stop", body)
+        self._await_end(job_id)
+        return location
+
+    def take_savepoint(self, job_id: str, directory: Path) -> str:
+        """Take a savepoint of the job, which runs on; return its URI, below `directory`."""
+        body = {"target-directory": directory.absolute().as_uri(), "cancel-job": False}
+        return self._savepoint(job_id, "savepoints", body)
+
+    def parallelism(self, job_id: str) -> int:
+        """The highest parallelism of the job's tasks: so many slots it takes."""
+        return max(int(vertex["parallelism"]) for vertex in self._call(f"/jobs/{job_id}")["vertices"])
+
+    def completed_checkpoints(self, job_id: str) -> int:
+        """How many checkpoints the job has completed since it was submitted."""
+        return int(self._call(f"/jobs/{job_id}/checkpoints")["counts"]["completed"])
+
+    def received(self, job_id: str) -> int:
+        """The records that tasks behind the sources have received since they (re)started: heartbeats come to none."""
+        vertices = self._call(f"/jobs/{job_id}")["vertices"]
+        behind = [vertex for vertex in vertices if not vertex["name"].startswith("Source:")]
+        return sum(int(vertex["metrics"]["read-records"]) for vertex in behind)
+
+    def _savepoint(self, job_id: str, trigger: str, body: dict[str, Any]) -> str:
+        request = self._call(f"/jobs/{job_id}/{trigger}", "POST", body)["request-id"]
+        path = f"/jobs/{job_id}/savepoints/{request}"
         await_until(lambda: self._completed(path), f"Taking a savepoint of job {job_id}", STOP_TIMEOUT)
         operation = self._call(path)["operation"]
         if "failure-cause" in operation:
             cause = root_cause(operation["failure-cause"]["stack-trace"])
             raise LocalError(f"Job {job_id} took no savepoint and runs on: {cause}.")
-        self._await_end(job_id)
         return str(operation["location"])
 
     def _await_end(self, job_id: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -31,6 +32,7 @@ SLOTS = 6  # for the streaming job, the archive, and a run of either over files
 HOME_VARIABLE = "CLICKPROOF_LOCAL_HOME"
 KAFKA_PORT_VARIABLE = "CLICKPROOF_LOCAL_KAFKA_PORT"
 REST_PORT_VARIABLE = "CLICKPROOF_LOCAL_REST_PORT"
+METRICS_PORTS_VARIABLE = "CLICKPROOF_LOCAL_METRICS_PORTS"
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,17 @@ class Component:
 class Stack:
     """The local system. It is disposable: `down` removes its home, with every click and count in it."""
 
-    def __init__(self, home: Path, kafka_port: int, rest_port: int, slots: int = SLOTS) -> None:
+    def __init__(
+        self, home: Path, kafka_port: int, rest_port: int, slots: int = SLOTS, metrics_ports: str | None = None
+    ) -> None:
+        """`metrics_ports`: two or more, as Flink takes them, for JobManager and TaskManager; None: no metrics."""
         self.home = home.absolute()
         self.broker = Broker(self.home / "kafka", kafka_port)
-        self.cluster = Cluster(self.home / "flink", rest_port, slots)
+        self.cluster = Cluster(self.home / "flink", rest_port, slots, _reporting(metrics_ports))
         self.heartbeat = Daemon("heartbeat", self.home / "heartbeat.pid", self.home / "heartbeat.log")
-        self.stream = StackJob("streaming job", JOB, self.home / "stream-job.json", self.cluster)
-        self.archive = StackJob("archive", ARCHIVE_JOB, self.home / "archive-job.json", self.cluster)
+        stream, archive = self.home / "stream-job.json", self.home / "archive-job.json"
+        self.stream = StackJob("streaming job", JOB, stream, self.cluster, self._connection)
+        self.archive = StackJob("archive", ARCHIVE_JOB, archive, self.cluster, self._archiving)
         self._state_file = self.home / "stack.json"
         self._ports = {"kafka_port": kafka_port, "rest_port": rest_port}
 
@@ -82,13 +88,13 @@ class Stack:
         """Create the topics that are missing, and start the streaming job where it does not live."""
         self._create_topics(on_step)
         on_step("Starting the streaming job")
-        self.stream.start(self._connection)
+        self.stream.start()
 
     def start_archive(self, on_step: Callable[[str], None] = lambda step: None) -> None:
         """Create the topics that are missing, and start the archive where it does not live."""
         self._create_topics(on_step)
         on_step("Starting the archive")
-        self.archive.start(lambda: [*self._connection(), "--archive", self.archive_directory.as_uri(), *ARCHIVING])
+        self.archive.start()
 
     def start_heartbeat(self) -> None:
         """Start the heartbeat where it does not run: from now on no click is on time that is older than its window."""
@@ -127,6 +133,9 @@ class Stack:
     def _connection(self) -> list[str]:
         return ["--bootstrap-servers", self.broker.bootstrap_servers]
 
+    def _archiving(self) -> list[str]:
+        return [*self._connection(), "--archive", self.archive_directory.as_uri(), *ARCHIVING]
+
     def _state(self) -> dict[str, Any]:
         return dict(json.loads(self._state_file.read_text(encoding="ascii"))) if self._state_file.exists() else {}
 
@@ -154,20 +163,30 @@ class Stack:
 def default_stack() -> Stack:
     """The stack in `.clickproof/` of the project, or where the environment says."""
     home = Path(os.environ.get(HOME_VARIABLE) or installation() / ".clickproof")
-    return Stack(home, _port(KAFKA_PORT_VARIABLE, 9092), _port(REST_PORT_VARIABLE, 8081))
+    ports = _port(KAFKA_PORT_VARIABLE, 9092), _port(REST_PORT_VARIABLE, 8081)
+    return Stack(home, *ports, metrics_ports=os.environ.get(METRICS_PORTS_VARIABLE) or None)
 
 
 @contextmanager
-def temporary_stack(slots: int = SLOTS) -> Iterator[Stack]:
+def temporary_stack(slots: int = SLOTS, metrics_ports: str | None = None) -> Iterator[Stack]:
     """Broker and cluster on free ports in a temporary home; gone on exit, be it by an exception, SIGINT or SIGTERM."""
     home = Path(tempfile.mkdtemp(prefix="clickproof-"))
-    stack = Stack(home, free_port(), free_port(), slots)
+    stack = Stack(home, free_port(), free_port(), slots, metrics_ports)
     with exit_on_sigterm():
         try:
             stack.start()
             yield stack
         finally:
             stack.down()
+
+
+def _reporting(ports: str | None) -> dict[str, object]:
+    """Flink's options: its Prometheus reporter listens on all interfaces, so on this machine only when asked to."""
+    if ports is None:
+        return {"metrics.reporters": "none"}
+    if not re.fullmatch(r"\d+([-,]\d+)+", ports):
+        raise LocalError(f"Set {METRICS_PORTS_VARIABLE} to two ports such as 9249-9250: it is {ports!r}.")
+    return {"metrics.reporter.prometheus.port": ports}
 
 
 def _component(name: str, daemon: Daemon, address: str | None) -> Component:

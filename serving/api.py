@@ -15,9 +15,10 @@ from starlette.convertors import StringConvertor, register_url_convertor
 
 from serving.answers import Answers
 from serving.guard import guard
-from serving.metrics import Loading, measure
+from serving.metrics import LoaderMetrics, Loading, measure
 from serving.models import AdClicks, Health, Reconciliations, TopAds, WindowAnswer, Windows
 from serving.problems import answer_with_problems, described
+from serving.window_metrics import WindowMetrics
 from serving.windows import MINUTE, Span
 
 DASHBOARD = File(__file__).parent / "dashboard"
@@ -52,7 +53,7 @@ def create_app(answers: Answers, loader: Loading, token: str | None) -> FastAPI:
     """Return the API over the answers; a `token` must be shown by every caller."""
     app = FastAPI(title="Clickproof", version="1", docs_url=None, redoc_url=None, responses=ERRORS)
     answer_with_problems(app)
-    registry = measure(app, loader)
+    registry = measure(app, LoaderMetrics(loader), WindowMetrics(answers))
     guard(app, token)
     _add_counts(app, answers, _span_of(answers))
     _add_state(app, answers, loader)

@@ -46,10 +46,11 @@ class LoaderMetrics(Collector):
         return [lag, rows, up, idle]
 
 
-def measure(app: FastAPI, loader: Loading) -> CollectorRegistry:
-    """Time every request of the app; return the registry of this and the loader's figures."""
+def measure(app: FastAPI, *figures: Collector) -> CollectorRegistry:
+    """Time every request of the app; return the registry of this and other figures."""
     registry = CollectorRegistry()
-    registry.register(LoaderMetrics(loader))
+    for collector in figures:
+        registry.register(collector)
     seconds = Histogram(
         "clickproof_api_seconds", "Of answering.", ["route", "status"], registry=registry, buckets=BUCKETS
     )

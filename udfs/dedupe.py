@@ -12,6 +12,7 @@ from pyflink.common import Row, Types
 from pyflink.datastream import KeyedProcessFunction, OutputTag, RuntimeContext
 from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
 
+from udfs.dedupe_metrics import DedupeMetrics
 from udfs.identities import CountedIdentities, joined, split
 from udfs.packing import Clicks, Rejects, bucket_of, unpack
 
@@ -80,6 +81,7 @@ class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
         self._slices = runtime_context.get_map_state(MapStateDescriptor("counted-identities", Types.LONG(), _BYTES))
         self._closed = runtime_context.get_state(ValueStateDescriptor("closed-by", Types.LONG()))
         self._buckets: dict[int, _Bucket] = {}
+        self._metrics = DedupeMetrics(runtime_context.get_metrics_group(), self._identities_held, self._slices_held)
 
     def process_element(self, value: bytes, ctx: KeyedProcessFunction.Context) -> Iterator[object]:
         """Decide what is in a parcel; clicks against the watermark."""
@@ -88,10 +90,13 @@ class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
         if not bucket.ticking:
             bucket.ticking = True
             self._tick_after(watermark, ctx)
+        self._metrics.parcel()
         for part in unpack(value):
             if isinstance(part, Rejects):
+                self._metrics.invalid(part.records["reason"])
                 yield from _invalid(part, self._rules.window)
             elif part.window_start + self._rules.window - 1 <= watermark:
+                self._metrics.clicks("late", len(part.ad_ids))
                 yield from _late(part)
             else:
                 yield self._count(part, bucket)
@@ -123,6 +128,8 @@ class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
             bucket.slices[clicks.window_start] = number + 1
         ads = Counter(map(ad_of_first.__getitem__, new))
         raw = len(clicks.ad_ids)
+        self._metrics.clicks("counted", len(new))
+        self._metrics.clicks("duplicate", raw - len(new))
         return Row(clicks.window_start, dict(ads), raw, len(new), raw - len(new), 0, 0)
 
     def _bucket(self, key: int) -> _Bucket:
@@ -142,6 +149,12 @@ class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
             bucket.identities.restore(window_start, identities)
             bucket.slices[window_start] = max(bucket.slices.get(window_start, 0), slice_key % _SLICES_OF_A_WINDOW + 1)
         return bucket
+
+    def _identities_held(self) -> int:
+        return sum(len(bucket.identities) for bucket in self._buckets.values())
+
+    def _slices_held(self) -> int:
+        return sum(sum(bucket.slices.values()) for bucket in self._buckets.values())
 
     def _slice_key(self, window_start: int, number: int) -> int:
         return window_start // self._rules.window * _SLICES_OF_A_WINDOW + number

@@ -6,6 +6,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -60,7 +61,7 @@ def archive(stack: Stack, lines: list[bytes], tmp_path_factory: pytest.TempPathF
     stack.broker.create_topics(TOPICS.partitions(PARTITIONS))
     servers = ["--bootstrap-servers", stack.broker.bootstrap_servers]
     rolling = ["--archive", directory.as_uri(), "--archive-roll-interval", "2 s"]
-    stack.archive.start(lambda: [*servers, *rolling, "--parallelism", "2"])
+    replace(stack.archive, arguments=lambda: [*servers, *rolling, "--parallelism", "2"]).start()
     sending = threading.Thread(target=send_lines, args=(file, TOPICS.clicks, connection(stack), 4_000))
     sending.start()
     await_until(lambda: archived(directory).height > 0, "Archiving the first records", 60)

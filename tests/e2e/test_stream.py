@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from local.stack import PARTITIONS, Stack
 from local.submission import PROJECT
 from local.traffic import MINUTE, Traffic
 from tests.builders import raw
+from tests.watching import missing, selectors
 
 pytestmark = pytest.mark.e2e
 
@@ -142,6 +144,29 @@ def test_the_last_window_of_a_silent_topic_is_closed_by_heartbeats(job: Deployme
     finally:
         heartbeat.stop()
     assert recounted(job).terms["raw"] == before + traffic.clicks
+
+
+def scraped(ports: tuple[int, int]) -> str:
+    """What the managers tell Prometheus."""
+    answers = [urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) for port in ports]
+    return "".join(answer.read().decode() for answer in answers)
+
+
+def test_every_metric_that_alerts_and_dashboard_name_is_reported(
+    job: Deployment, tmp_path: Path, metrics_ports: tuple[int, int]
+) -> None:
+    ahead = time.time_ns() // 1_000_000 // MINUTE * MINUTE + MINUTE
+    on_time, before = raw(click_timestamp=ahead), decided(job)
+    send(job, tmp_path, [on_time, on_time])
+    await_decided(job, before + 2)
+    move_on(job, ahead + 2 * MINUTE)
+    await_window(job, ahead)
+    send(job, tmp_path, [on_time, b"{}"])  # now the click is late
+    await_decided(job, before + 4)
+    asked = {(name, labels) for name, labels in selectors() if name.startswith("flink_")}
+    assert len(asked) > 10
+    await_until(lambda: not missing(scraped(metrics_ports), asked), "Reporting all metrics", PATIENCE)
+    recounted(job)
 
 
 def test_a_bad_setting_stops_the_submission_with_one_sentence_that_names_it(stack: Stack) -> None:

@@ -1,5 +1,7 @@
 """The operator with a state, a clock and timers of its own: no JVM."""
 
+from collections import Counter
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import polars as pl
@@ -11,6 +13,21 @@ from udfs.packing import RECORD, Packing, pack
 
 RULES = DedupeRules(window=MINUTE, horizon=10 * MINUTE, buckets=1)
 BEFORE_ALL = -(2**63)
+
+
+class FakeMetrics:
+    """A metric group; `values` holds all counters of it and its groups, `gauges` the functions."""
+
+    def __init__(self, values: Counter[tuple[str, ...]], name: tuple[str, ...] = ()) -> None:
+        self.values, self.name = values, name
+        self.gauges: dict[str, Callable[[], int]] = {}
+        self.gauge = self.gauges.__setitem__
+
+    def add_group(self, key: str, value: str) -> "FakeMetrics":
+        return FakeMetrics(self.values, (*self.name, key, value))
+
+    def counter(self, name: str) -> SimpleNamespace:
+        return SimpleNamespace(inc=lambda n=1: self.values.update({(*self.name, name): n}))
 
 
 class FakeFlink:
@@ -29,7 +46,9 @@ class FakeFlink:
         remove = self.state.pop
         state = SimpleNamespace(put=self.state.__setitem__, remove=remove, items=lambda: list(self.state.items()))
         closed = SimpleNamespace(value=lambda: self.closed, update=lambda watermark: setattr(self, "closed", watermark))
-        self.operator.open(SimpleNamespace(get_map_state=lambda _: state, get_state=lambda _: closed))
+        self.metrics = FakeMetrics(Counter())
+        context = {"get_map_state": lambda _: state, "get_state": lambda _: closed}
+        self.operator.open(SimpleNamespace(**context, get_metrics_group=lambda: self.metrics))
 
     @property
     def context(self):
@@ -163,3 +182,27 @@ def test_state_of_another_number_of_buckets_is_refused(flink):
     flink.restart(DedupeRules(MINUTE, 10 * MINUTE, buckets=3))
     with pytest.raises(RuntimeError, match="buckets"):
         flink.send(raw())
+
+
+def test_metrics_tell_what_became_of_the_clicks_of_each_parcel(flink):
+    flink.send(raw(), raw(), raw(user_id="2"), b"{}", b"", b"{")
+    flink.advance(NOON + MINUTE)
+    flink.send(raw(), raw())
+    told = flink.metrics.values
+    assert {outcome: told["outcome", outcome, "clicks"] for outcome in ("counted", "duplicate", "late", "invalid")} == {
+        "counted": 2,
+        "duplicate": 1,
+        "late": 2,
+        "invalid": 3,
+    }
+    assert told["reason", "missing_field", "invalid"] == 1
+    assert told["reason", "not_json", "invalid"] == 2
+    assert told["parcels",] == 3
+
+
+def test_metrics_tell_what_is_held_until_it_expires(flink):
+    flink.send(raw(), raw(user_id="2"))
+    flink.send(raw(user_id="3"))
+    assert (flink.metrics.gauges["identities"](), flink.metrics.gauges["slices"]()) == (3, 2)
+    flink.advance(NOON + 11 * MINUTE)
+    assert (flink.metrics.gauges["identities"](), flink.metrics.gauges["slices"]()) == (0, 0)

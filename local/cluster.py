@@ -82,7 +82,7 @@ class Cluster(JobClient):
         checkpoints = (self._directory("checkpoints") / job_id).glob("chk-*/_metadata")
         savepoints = self.stopped_directory(job_id).glob("savepoint-*/_metadata")
         complete = [*checkpoints, *savepoints]
-        latest = max(complete, key=lambda metadata: metadata.stat().st_mtime_ns, default=None)
+        latest = max(complete, key=_completion, default=None)
         return latest.parent.as_uri() if latest else None
 
     def stopped_directory(self, job_id: str) -> Path:
@@ -168,6 +168,12 @@ class Cluster(JobClient):
         directory = self.home / name
         directory.mkdir(parents=True, exist_ok=True)
         return directory
+
+
+def _completion(metadata: Path) -> tuple[int, int]:
+    """When a checkpoint or savepoint was completed; of checkpoints at the same moment, their number."""
+    number = metadata.parent.name.removeprefix("chk-")
+    return metadata.stat().st_mtime_ns, int(number) if number.isdecimal() else 0
 
 
 def flink_home() -> Path:

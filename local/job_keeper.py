@@ -46,7 +46,9 @@ def main() -> None:
     cluster = ExternalCluster(options.home, options.rest_url)
     state = options.home / "state"
     state.mkdir(exist_ok=True)
-    job = StackJob(options.job, JOBS[options.job], state / f"{options.job}-job.json", cluster)
+    broker = ExternalBroker("" if options.check else load(arguments).bootstrap_servers, {}, options.home)
+    own = ["--bootstrap-servers", broker.bootstrap_servers, *arguments]
+    job = StackJob(options.job, JOBS[options.job], state / f"{options.job}-job.json", cluster, lambda: own)
     if options.check:
         sys.exit(job.status()[0] != "RUNNING")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -54,11 +56,10 @@ def main() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    broker = ExternalBroker(load(arguments).bootstrap_servers, {}, options.home)
 
     def start() -> None:
         broker.create_topics(TOPICS.partitions(PARTITIONS))
-        job.start(lambda: ["--bootstrap-servers", broker.bootstrap_servers, *arguments])
+        job.start()
 
     keep(start, lambda: stop.wait(INTERVAL))
 

@@ -7,11 +7,12 @@ import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from kafka import KafkaAdminClient
 
 from local.java import require_java
-from local.processes import LOOPBACK, Daemon, LocalError, await_until, free_port, port_in_use
+from local.processes import LOOPBACK, PRIVATE, Daemon, LocalError, await_until, free_port, port_in_use
 
 KAFKA_JARS = Path(__file__).resolve().parent.parent / "build" / "jars" / "kafka"
 # One record of the Flink job can be larger than Kafka's 1 MB default: producers use the same limit.
@@ -69,6 +70,11 @@ class Broker:
         """Host and port, as Kafka clients take them."""
         return f"{LOOPBACK}:{self.port}"
 
+    @property
+    def connection(self) -> dict[str, Any]:
+        """How kafka-python's clients reach the broker."""
+        return {"bootstrap_servers": self.bootstrap_servers}
+
     def alive(self) -> bool:
         """Whether the broker's process runs."""
         return self.daemon.alive()
@@ -111,7 +117,7 @@ class Broker:
             return len(admin.describe_topics([topic])[0]["partitions"])
 
     def _admin(self) -> KafkaAdminClient:
-        return KafkaAdminClient(bootstrap_servers=self.bootstrap_servers)
+        return KafkaAdminClient(**self.connection)
 
     def _java(self, *options: str) -> list[str]:
         """The java command up to the main class; native libraries unpack under `home`, not in /tmp."""
@@ -130,10 +136,15 @@ class Broker:
         draft.write_text(self._server_properties(data), encoding="utf-8")
         cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         tool = ["kafka.tools.StorageTool", "format", "--standalone", f"--cluster-id={cluster_id}", "-c", str(draft)]
-        answer = subprocess.run([*self._java(), *tool], capture_output=True, text=True, env=os.environ)
+        command = [*self._java(), *tool, *self._format_options()]
+        answer = subprocess.run(command, capture_output=True, text=True, env=os.environ)
         if answer.returncode != 0:
             raise LocalError(f"Kafka could not format {data}: {answer.stderr.strip() or answer.stdout.strip()}")
         draft.rename(self._properties)
+
+    def _format_options(self) -> list[str]:
+        """What else the data is formatted with: nothing, on a broker that lets anyone in."""
+        return []
 
     def _server_properties(self, data: Path) -> str:
         return SERVER_PROPERTIES.format(
@@ -142,5 +153,5 @@ class Broker:
 
     def _directory(self, name: str) -> Path:
         directory = self.home / name
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
         return directory

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from local.java import require_java
 from local.job_client import JobClient
-from local.processes import LOOPBACK, Daemon, LocalError, await_until, free_port, port_in_use
+from local.processes import LOOPBACK, PRIVATE, Daemon, LocalError, await_until, free_port, port_in_use
 from local.submission import PROJECT, run_job
 
 FLINK_CONF = PROJECT / "flink-conf"
@@ -154,7 +154,7 @@ class Cluster(JobClient):
 
     def _directory(self, name: str) -> Path:
         directory = self.home / name
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
         return directory
 
 

@@ -1,13 +1,20 @@
-"""The seed of a randomised test: a new one each time, printed, or the one in `CLICKPROOF_SEED`, to run it again."""
+"""Seeds of randomised tests: new ones each time, or the one in `CLICKPROOF_SEED`, to run a test again."""
 
 import os
 import random
 
-VARIABLE = "CLICKPROOF_SEED"
+SEED, SEEDS = "CLICKPROOF_SEED", "CLICKPROOF_SEEDS"
 
 
 def chosen_seed() -> int:
     """The seed; pytest shows what is printed when the test fails."""
-    seed = int(os.environ.get(VARIABLE) or random.SystemRandom().randrange(10**6))
-    print(f"{VARIABLE}={seed}")
+    seed = int(os.environ.get(SEED) or random.SystemRandom().randrange(10**6))
+    print(f"{SEED}={seed}")
     return seed
+
+
+def chosen_seeds() -> list[int]:
+    """As many as `CLICKPROOF_SEEDS` says, by default one; the first is the chosen one."""
+    first = chosen_seed()
+    chance = random.Random(first)
+    return [first, *(chance.randrange(10**6) for _ in range(int(os.environ.get(SEEDS) or 1) - 1))]

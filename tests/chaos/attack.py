@@ -39,12 +39,21 @@ def victim(stack: Stack, target: str) -> int:
     """The process id of a target; LocalError when it does not run."""
     daemons = {"broker": stack.broker.daemon, "jobmanager": stack.cluster.jobmanager}
     pid = daemons.get(target, stack.cluster.taskmanager).pid
-    if target == "worker" and pid is not None:
-        workers = [each.pid for each in psutil.Process(pid).children(recursive=True) if _is_worker(each)]
-        pid = max(workers, default=None)
+    if target == "worker":
+        pid = max((each.pid for each in workers(stack)), default=None)
     if pid is None:
         raise LocalError(f"The {target} does not run.")
     return pid
+
+
+def workers(stack: Stack) -> list[psutil.Process]:
+    """The Python workers of the TaskManager."""
+    pid = stack.cluster.taskmanager.pid
+    try:
+        children = psutil.Process(pid).children(recursive=True) if pid else []
+    except psutil.NoSuchProcess:
+        return []
+    return [each for each in children if _is_worker(each)]
 
 
 def _is_worker(process: psutil.Process) -> bool:

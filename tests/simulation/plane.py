@@ -12,6 +12,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+import polars as pl
 
 from tests.builders import NOON
 from tests.simulation.model import BEFORE_ALL, HORIZON, OUT_OF_ORDERNESS, WINDOW, Book, Cell, Record, Term
@@ -103,7 +104,8 @@ class Subtask:
         closed = SimpleNamespace(
             value=lambda: self.keys[self.key].closed, update=lambda at: setattr(self.keys[self.key], "closed", at)
         )
-        return SimpleNamespace(get_map_state=lambda _: identities, get_state=lambda _: closed)
+        state = {"get_map_state": lambda _: identities, "get_state": lambda _: closed}
+        return SimpleNamespace(**state, get_metrics_group=_NoMetrics)
 
     def _context(self, key: int) -> Any:
         self.key = key
@@ -175,11 +177,24 @@ def fresh() -> dict[int, Keyed]:
     return {key: Keyed({}, None, set(), Book()) for key in range(BUCKETS)}
 
 
+class _NoMetrics:
+    """A metric group that keeps nothing."""
+
+    def add_group(self, key: str, value: str) -> "_NoMetrics":
+        return self
+
+    def counter(self, name: str) -> Any:
+        return SimpleNamespace(inc=lambda number=1: None)
+
+    def gauge(self, name: str, value: Any) -> None:
+        pass
+
+
 class _Rejected(list[Record]):
     """Invalid records, as far as the dedupe looks at their columns."""
 
     def __getitem__(self, column: Any) -> Any:
-        return np.full(len(self), NOON)
+        return np.full(len(self), NOON) if column == "timestamp" else pl.Series(["not_json"] * len(self))
 
     def iter_rows(self) -> Iterator[tuple[object, ...]]:
         return (("not_json", None, b"", record.partition, record.offset, NOON) for record in self)

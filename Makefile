@@ -7,7 +7,7 @@ BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status archive reconcile backfill check format test test-unit test-flink test-e2e clean
+.PHONY: help setup demo up down status archive reconcile backfill check format test test-unit test-flink test-e2e chaos chaos-nightly audit clean
 
 help: ## list every target
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,15 @@ test-flink: setup ## the job on a local MiniCluster
 
 test-e2e: setup ## a real broker and a real cluster, against the recount
 	@$(BIN)/pytest tests/e2e
+
+chaos: setup ## the attacks, SEEDS=1 of each (minutes for each seed); CLICKPROOF_SEED=… runs one again, ONLY=kills one file
+	@CLICKPROOF_SEEDS=$(or $(SEEDS),1) $(BIN)/pytest -m chaos tests/chaos/$(if $(ONLY),test_$(ONLY).py)
+
+chaos-nightly: ## the attacks with 20 seeds of each kill, and 30 of the soak
+	@$(MAKE) chaos SEEDS=20 && CLICKPROOF_SEEDS=30 $(BIN)/pytest -m chaos tests/chaos/test_kills.py -k faults_at_random
+
+audit: setup ## look the locked packages up in the advisory database of osv.dev; needs the internet
+	@$(UV) audit --frozen
 
 clean: ## remove everything that make made
 	@rm -rf build .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

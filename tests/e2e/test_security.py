@@ -154,5 +154,5 @@ def test_the_web_page_of_flink_takes_no_jobs(stack: Stack) -> None:
 
 
 def test_only_the_owner_may_read_clicks_and_checkpoints(stack: Stack) -> None:
-    for folder in (stack.home, stack.cluster.home / "checkpoints", stack.broker.home / "data"):
+    for folder in (stack.home, stack.cluster.home / "checkpoints", stack.cluster.home / "savepoints"):
         assert folder.stat().st_mode & 0o077 == 0, folder

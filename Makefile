@@ -10,7 +10,7 @@ export UV_PYTHON_DOWNLOADS := never
 .PHONY: help setup demo up down status archive reconcile backfill check format test test-unit test-flink test-e2e chaos chaos-nightly audit clean
 
 help: ## list every target
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: build/.environment build/.jars ## prepare everything: the locked environment, the jars, .venv/bin/clickproof
 

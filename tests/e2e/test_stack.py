@@ -99,7 +99,7 @@ def test_a_folder_that_takes_no_checkpoints_is_one_sentence(stack: Stack) -> Non
         checkpoints.rename(aside)
         checkpoints.touch()
         try:
-            with pytest.raises(LocalError, match="does not run: .*checkpoints") as error:
+            with pytest.raises(LocalError, match=r"does not run: .*checkpoints") as error:
                 stack.cluster.await_running(job.submit())
         finally:
             checkpoints.unlink()

@@ -29,4 +29,4 @@ def job(stack: Stack) -> Iterator[Deployment]:
 @pytest.fixture(scope="module")
 def starts() -> Iterator[int]:
     """Times at which an attack's clicks may begin, each after the one before."""
-    return iter(range(NOW - 12 * 60 * MINUTE, NOW, 8 * MINUTE))
+    return iter(range(NOW - 4 * 24 * 60 * MINUTE, NOW, 8 * MINUTE))

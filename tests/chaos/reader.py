@@ -1,7 +1,6 @@
 """A reader of what is committed, while everything around it dies: what it once saw must stay, in order."""
 
 import threading
-import time
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
@@ -13,13 +12,12 @@ Seen = tuple[int, bytes | None, bytes | None]  # (offset, key, value)
 
 
 class Reader(threading.Thread):
-    """Reads one-partition topics until it is stopped; `arrivals` says when something came, by the monotonic clock."""
+    """Reads one-partition topics until it is stopped."""
 
     def __init__(self, connection: dict[str, Any], topics: list[str]) -> None:
         super().__init__(name="reader")
         self.connection, self.stopped = connection, threading.Event()
         self.seen: dict[str, list[Seen]] = {topic: [] for topic in topics}
-        self.arrivals: list[float] = []
 
     def __enter__(self) -> "Reader":
         self.start()
@@ -46,7 +44,6 @@ class Reader(threading.Thread):
             while not self.stopped.is_set():
                 for partition, records in consumer.poll(200).items():
                     self.seen[partition.topic] += [(each.offset, each.key, each.value) for each in records]
-                    self.arrivals.append(time.monotonic())
         finally:
             consumer.close()
 
@@ -58,7 +55,3 @@ class Reader(threading.Thread):
             if seen
             != [(record.offset, record.key, record.value) for record in read_topic(self.connection, topic)][: len(seen)]
         ]
-
-    def first_arrival(self, since: float) -> float | None:
-        """Seconds from then until something came."""
-        return next((arrival - since for arrival in self.arrivals if arrival > since), None)

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from local.deployment import Deployment
-from tests.chaos.attack import MOMENTS, RATE, TARGETS, Attack, kill, stall
+from tests.chaos.attack import MOMENTS, TARGETS, Attack, kill, stall
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1_800)]
 BEYOND_THE_HEARTBEAT_TIMEOUT = 60.0
-SOAK_SECONDS = 300
+SOAK_SECONDS, RATE = 300, 5_000
 
 
 @pytest.mark.parametrize(("target", "moment"), [*itertools.product(TARGETS, MOMENTS)])
@@ -27,7 +27,7 @@ def test_a_kill_loses_and_repeats_no_click(
 def test_what_stands_still_and_goes_on_writes_nothing_twice(
     job: Deployment, starts: Iterator[int], tmp_path: Path, target: str, seconds: float, seed: int
 ) -> None:
-    attack = Attack(job, f"{target} stopped for {seconds:g} s", seed, next(starts), clicks=100_000)
+    attack = Attack(job, f"{target} stopped for {seconds:g} s", seed, next(starts), clicks=80_000)
     attack.run(tmp_path, [stall(target, seconds)])
 
 
@@ -37,7 +37,7 @@ def test_faults_at_random_for_minutes_change_nothing(
     chance = random.Random(seed)
     gaps = [chance.uniform(10, 30) for _ in range(SOAK_SECONDS // 20)]
     faults = [_after(gap, kill(chance.choice(TARGETS), MOMENTS[0])) for gap in gaps]
-    Attack(job, "soak", seed, next(starts), clicks=SOAK_SECONDS * RATE).run(tmp_path, faults)
+    Attack(job, "soak", seed, next(starts), clicks=SOAK_SECONDS * RATE, rate=RATE).run(tmp_path, faults)
 
 
 def _after(seconds: float, fault: Callable[[Attack], None]) -> Callable[[Attack], None]:

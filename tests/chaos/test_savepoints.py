@@ -26,5 +26,5 @@ def rescale(parallelism: int) -> Callable[[Attack], None]:
 def test_a_job_rescaled_while_clicks_flow_loses_and_repeats_no_click(
     job: Deployment, starts: Iterator[int], tmp_path: Path, seed: int
 ) -> None:
-    attack = Attack(job, "rescaled to 1, 4 and 2", seed, next(starts), clicks=100_000)
+    attack = Attack(job, "rescaled to 1, 4 and 2", seed, next(starts), clicks=60_000)
     attack.run(tmp_path, [rescale(1), rescale(4), rescale(2)])

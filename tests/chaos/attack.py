@@ -121,6 +121,7 @@ class Attack:
         since, before = time.monotonic(), self._latest_checkpoint()
         self._await(lambda: self._latest_checkpoint() not in (None, before), "recovering")
         self.recoveries.append(round(time.monotonic() - since, 1))
+        print(f"recovered in {self.recoveries[-1]} s")
 
     def _latest_checkpoint(self) -> str | None:
         return self.stack.cluster.latest_checkpoint(str(self.job.job_id))

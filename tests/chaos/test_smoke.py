@@ -20,4 +20,4 @@ def test_each_part_killed_in_turn_loses_and_repeats_no_click(
         kill("taskmanager", MOMENTS[2]),
         kill("jobmanager", MOMENTS[0]),
     ]
-    Attack(job, "each part killed in turn", seed, next(starts), clicks=60_000).run(tmp_path, faults)
+    Attack(job, "each part killed in turn", seed, next(starts), clicks=40_000).run(tmp_path, faults)

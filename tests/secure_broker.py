@@ -18,7 +18,7 @@ def an_authority(folder: Path, name: str) -> Path:
     return certificate
 
 
-def _signed_by(authority: Path) -> Path:
+def signed_by(authority: Path) -> Path:
     """Make a certificate for 127.0.0.1; return a file with its key and itself."""
     key, certificate, both = (authority.with_name(name) for name in ("broker.key", "broker.crt", "broker.pem"))
     signer = ["-CA", authority, "-CAkey", authority.with_suffix(".key"), "-addext", "subjectAltName=IP:127.0.0.1"]
@@ -62,7 +62,7 @@ sasl.mechanism.inter.broker.protocol={MECHANISM}
 listener.name.sasl_ssl.{MECHANISM.lower()}.sasl.jaas.config={MODULE} required \\
   username="{BROKER_USER}" password="{self.password}";
 ssl.keystore.type=PEM
-ssl.keystore.location={_signed_by(self.authority)}
+ssl.keystore.location={signed_by(self.authority)}
 ssl.truststore.type=PEM
 ssl.truststore.location={self.authority}
 """

@@ -86,7 +86,7 @@ class Job:
                 case Watermark(at=at):
                     task.hear(channel, at)
                     self.highest = max(self.highest, task.watermark)
-                    task.check_state()
+                    task.check_state(self.highest)
                 case Barrier():
                     task.aligned.add(channel)
                     self._align(task)

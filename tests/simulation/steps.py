@@ -32,8 +32,7 @@ class Player:
         self.job = Job()
         self.steps: list[Step] = []
         self._now = NOON
-        for number in range(12):  # a bucket that first appears after a restore has no gate yet (ADR 7)
-            self.job.append(number % PARTITIONS, NOON, "first", _identity("first", number))
+        self._meet_every_bucket()
 
     def take(self, name: str, *arguments: Any) -> None:
         """Take one step: a method of this class, or of `Job`."""
@@ -44,6 +43,15 @@ class Player:
         """Come to the end of the input, and see that all is right."""
         self.job.finish()
         self.job.check_end()
+
+    def _meet_every_bucket(self) -> None:
+        """Have state for each in a checkpoint: one that first appears after a restore has no gate yet (ADR 7)."""
+        for number in range(12):
+            self.job.append(number % PARTITIONS, NOON, "first", _identity("first", number))
+        self.job.settle()
+        self.job.trigger()
+        self.job.settle()
+        assert all(keyed.timers for task in self.job.subtasks for keyed in task.keys.values())
 
     def _append(self, partition: int, lags: Sequence[int], user: int, kind: str, forward: int) -> None:
         self._now += forward * TICK

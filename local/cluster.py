@@ -4,6 +4,7 @@ import importlib.util
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from local.submission import PROJECT, run_job
 FLINK_CONF = PROJECT / "flink-conf"
 CONNECTOR_JARS = PROJECT / "build" / "jars" / "flink"
 START_TIMEOUT = 180.0
+PROBE_BYTES = 1024 * 1024  # more than a disk that is full has left
 
 # It would come before the packages a job is submitted with.
 NOT_FOR_JOBS = frozenset({"PYTHONPATH"})
@@ -66,6 +68,7 @@ class Cluster(JobClient):
         `python_files`: the zip of the packages it imports. Paths in `arguments` are absolute, as everything runs in
         `home`. Raises LocalError with the program's own last words.
         """
+        self._require_checkpoints()
         program = ["-pyfs", str(python_files.absolute()), "-py", str(job.absolute()), *arguments]
         resume = ["-s", resume_from] if resume_from else []
         command = [self._script("flink"), "run", "-d", *resume, *program]
@@ -99,6 +102,15 @@ class Cluster(JobClient):
             "FLINK_LOG_DIR": str(self._directory("logs")),
             "FLINK_PID_DIR": str(self._directory("tmp")),
         }
+
+    def _require_checkpoints(self) -> None:
+        """Refuse a job that could never complete a checkpoint: its counts would never be seen."""
+        try:
+            with tempfile.TemporaryFile(dir=self._directory("checkpoints")) as probe:
+                probe.write(bytes(PROBE_BYTES))
+        except OSError as error:
+            folder = self.home / "checkpoints"
+            raise LocalError(f"No checkpoint can be written to {folder}: {error.strerror}.") from error
 
     def _start_jobmanager(self) -> None:
         if port_in_use(self.rest_port):

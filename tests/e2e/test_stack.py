@@ -10,7 +10,6 @@ import psutil
 import pytest
 
 from local import cli
-from local.deployment import deployment
 from local.job_client import FINAL_STATES
 from local.processes import LocalError, await_until, free_port, port_in_use
 from local.stack import HOME_VARIABLE, KAFKA_PORT_VARIABLE, REST_PORT_VARIABLE, TOPICS, Stack
@@ -91,24 +90,6 @@ def test_a_job_that_fails_before_it_starts_is_reported_in_its_own_words(stack: S
     with pytest.raises(LocalError, match="window: must be longer than nothing") as error:
         stack.cluster.submit(job, [], python_files)
     assert "\n" not in str(error.value)
-
-
-def test_a_folder_that_takes_no_checkpoints_is_one_sentence_and_nothing_is_started(stack: Stack) -> None:
-    checkpoints, aside = stack.cluster.home / "checkpoints", stack.cluster.home / "aside"
-    with deployment(stack, "no-checkpoints", 1, []) as job:
-        before = stack.cluster.jobs()
-        checkpoints.rename(aside)
-        checkpoints.touch()
-        try:
-            with pytest.raises(
-                LocalError, match=f"No checkpoint can be written to {checkpoints}: File exists"
-            ) as error:
-                job.submit()
-        finally:
-            checkpoints.unlink()
-            aside.rename(checkpoints)
-        assert "\n" not in str(error.value)
-        assert stack.cluster.jobs() == before
 
 
 def test_sigterm_leaves_no_process_port_or_file(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from tests.simulation import steps
 from tests.simulation.job import PARTITIONS, SOURCES
 from tests.simulation.steps import Player, Step, play, varied
 
-LED, INTERLEAVINGS, STEPS = 500, 10_000, 20
+LED, INTERLEAVINGS, STEPS = 300, 10_000, 16
 PARTITION, SOURCE, MOST = st.integers(0, PARTITIONS - 1), st.integers(0, SOURCES - 1), st.integers(1, steps.MOST)
 LAGS = st.lists(st.integers(0, steps.MOST_LAG), min_size=1, max_size=4)
 

@@ -8,10 +8,10 @@ export UV_PYTHON_DOWNLOADS := never
 IMAGE := clickproof:0.1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status archive reconcile backfill image package bench check format test test-unit test-flink test-e2e fixture clean
+.PHONY: help setup demo up down status archive reconcile backfill image package bench check format test test-unit test-flink test-e2e fixture chaos chaos-nightly audit clean
 
 help: ## list every target
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: build/.environment build/.jars ## prepare everything: the locked environment, the jars, .venv/bin/clickproof
 
@@ -89,6 +89,15 @@ test-e2e: setup ## a real broker and a real cluster, against the recount
 
 fixture: setup ## keep a savepoint of this release for the tests of later ones, in tests/fixtures
 	@$(BIN)/python -m tests.savepoints tests/fixtures/savepoint-$$($(BIN)/python -c 'from importlib.metadata import version; print(version("clickproof"))').zip
+
+chaos: setup ## the attacks, SEEDS=1 of each (minutes for each seed); CLICKPROOF_SEED=… runs one again, ONLY=kills one file
+	@CLICKPROOF_SEEDS=$(or $(SEEDS),1) $(BIN)/pytest -m chaos tests/chaos/$(if $(ONLY),test_$(ONLY).py)
+
+chaos-nightly: ## the attacks with 20 seeds of each kill, and 30 of the soak
+	@$(MAKE) chaos SEEDS=20 && CLICKPROOF_SEEDS=30 $(BIN)/pytest -m chaos tests/chaos/test_kills.py -k faults_at_random
+
+audit: setup ## look the locked packages up in the advisory database of osv.dev; needs the internet
+	@$(UV) audit --frozen
 
 clean: ## remove everything that make made
 	@rm -rf build .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -10,6 +10,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError
 
 from ingest.record_batches import abandon, send_batch
+from ingest.refusals import why_not_connected
 
 MAX_RECORD_BYTES = 32 * 1024 * 1024  # the local broker's limit
 MAX_LINE_BYTES = MAX_RECORD_BYTES - 1024  # less than what Kafka adds
@@ -90,8 +91,7 @@ def _connect(connection: dict[str, Any], timeout: float) -> KafkaProducer:
             **connection,
         )
     except KafkaError as error:
-        servers = connection["bootstrap_servers"]
-        raise ProduceError(f"No Kafka broker answers at {servers}: start it, or check the address.") from error
+        raise ProduceError(why_not_connected(connection)) from error
 
 
 def _partitions(producer: KafkaProducer, topic: str, wanted: Sequence[int] | None, timeout: float) -> list[int]:

@@ -10,6 +10,7 @@ from pyflink.table import StreamTableEnvironment, Table
 
 from jobs import files, tables
 from jobs.operators import name_operators
+from jobs.preflight import require_topics
 from jobs.setting_sources import SettingsError
 from jobs.settings import Settings, load, milliseconds
 
@@ -26,6 +27,7 @@ def build(env: StreamTableEnvironment, records: Table) -> Table:
 def main() -> None:
     """Connect the records in Kafka to the files, with the settings of this process; bounded, it is a batch job."""
     settings = load()
+    require_topics(settings, ["clicks_topic"])
     settings = settings.model_copy(update={"deployment": f"{settings.deployment}-archive"})
     env = StreamExecutionEnvironment.get_execution_environment()
     env.set_parallelism(settings.parallelism)

@@ -12,6 +12,7 @@ from pyflink.table import Schema, StreamTableEnvironment, Table
 from jobs import tables
 from jobs.keys import keyed
 from jobs.operators import name_operators
+from jobs.preflight import require_topics
 from jobs.setting_sources import SettingsError
 from jobs.settings import Settings, load, milliseconds
 from udfs.dedupe import COUNTS, INVALID, LATE, DedupeClicks, DedupeRules
@@ -140,6 +141,7 @@ def _with_watermark() -> Schema:
 def main() -> None:
     """Connect the dataflow to Kafka and run it, with the settings of this process."""
     settings = load()
+    require_topics(settings, [name for name in Settings.model_fields if name.endswith("_topic")])
     env = StreamExecutionEnvironment.get_execution_environment()
     env.set_parallelism(settings.parallelism)
     env.enable_checkpointing(milliseconds(settings.checkpoint_interval))

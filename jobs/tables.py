@@ -125,6 +125,19 @@ def window_sinks(settings: WindowSettings) -> dict[str, str]:
     }
 
 
+def kafka_properties(settings: JobSettings) -> dict[str, str]:
+    """Return what Kafka's clients in the JVM need to connect: a secret is among it."""
+    properties = {
+        "bootstrap.servers": settings.bootstrap_servers,
+        "security.protocol": settings.security_protocol,
+        "sasl.mechanism": settings.sasl_mechanism,
+        "sasl.jaas.config": _login(settings) if settings.sasl_mechanism else None,
+        "ssl.truststore.type": "PEM" if settings.ssl_ca_file else None,
+        "ssl.truststore.location": str(settings.ssl_ca_file) if settings.ssl_ca_file else None,
+    }
+    return {name: value for name, value in properties.items() if value is not None}
+
+
 def interval(duration: timedelta) -> str:
     """Return a duration as an SQL interval, to the millisecond."""
     seconds, ms = divmod(milliseconds(duration), 1000)
@@ -188,16 +201,8 @@ def _sink(settings: JobSettings, name: str, columns: str, options: dict[str, str
 
 
 def _connection(settings: JobSettings) -> dict[str, str]:
-    properties = {
-        "bootstrap.servers": settings.bootstrap_servers,
-        "security.protocol": settings.security_protocol,
-        "sasl.mechanism": settings.sasl_mechanism,
-        "sasl.jaas.config": _login(settings) if settings.sasl_mechanism else None,
-        "ssl.truststore.type": "PEM" if settings.ssl_ca_file else None,
-        "ssl.truststore.location": str(settings.ssl_ca_file) if settings.ssl_ca_file else None,
-    }
-    kafka = {f"properties.{name}": value for name, value in properties.items() if value is not None}
-    return {"connector": "kafka"} | kafka
+    properties = kafka_properties(settings)
+    return {"connector": "kafka"} | {f"properties.{name}": value for name, value in properties.items()}
 
 
 def _login(settings: JobSettings) -> str:

@@ -13,7 +13,7 @@ from kafka import KafkaAdminClient
 
 from local.installation import installation
 from local.java import require_java
-from local.processes import LOOPBACK, Daemon, LocalError, await_until, free_port, port_in_use
+from local.processes import LOOPBACK, PRIVATE, Daemon, LocalError, await_until, free_port, port_in_use
 
 # One record of the Flink job can be larger than Kafka's 1 MB default: producers use the same limit.
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
@@ -137,10 +137,15 @@ class Broker:
         draft.write_text(self._server_properties(data), encoding="utf-8")
         cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         tool = ["kafka.tools.StorageTool", "format", "--standalone", f"--cluster-id={cluster_id}", "-c", str(draft)]
-        answer = subprocess.run([*self._java(), *tool], capture_output=True, text=True, env=os.environ)
+        command = [*self._java(), *tool, *self._format_options()]
+        answer = subprocess.run(command, capture_output=True, text=True, env=os.environ)
         if answer.returncode != 0:
             raise LocalError(f"Kafka could not format {data}: {answer.stderr.strip() or answer.stdout.strip()}")
         draft.rename(self._properties)
+
+    def _format_options(self) -> list[str]:
+        """What else the data is formatted with: nothing, on a broker that lets anyone in."""
+        return []
 
     def _server_properties(self, data: Path) -> str:
         return SERVER_PROPERTIES.format(
@@ -149,5 +154,5 @@ class Broker:
 
     def _directory(self, name: str) -> Path:
         directory = self.home / name
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
         return directory

@@ -13,6 +13,7 @@ from audit.reconcile_commands import backfill_counts, reconcile
 from ingest.producer import ProduceError
 from local.click_commands import demo, generate, produce, replay
 from local.console import Json, console, errors
+from local.lost_commits import lost_commits, report_lost_commits
 from local.processes import LocalError
 from local.serving_commands import clicks, serve, store, top
 from local.stack import Component, default_stack
@@ -69,8 +70,11 @@ def down() -> None:
 
 @app.command()
 def status(as_json: Json = False) -> None:
-    """Show what runs, and where."""
-    rows = default_stack().status()
+    """Show what runs, where, and whether a commit was lost."""
+    stack = default_stack()
+    rows, log = stack.status(), stack.cluster.taskmanager.log_file
+    if lost := len(list(lost_commits(log))) if log.exists() else 0:
+        rows.append(Component("lost-commits", f"{lost} LOST", str(log), None))
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in rows], indent=2))
     else:
@@ -96,6 +100,7 @@ for command in (
 ):
     app.command()(command)
 app.command("backfill")(backfill_counts)
+app.command("lost-commits")(report_lost_commits)
 
 
 def _table(rows: list[Component]) -> Table:

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,10 +13,11 @@ from ruamel.yaml import YAML
 from local.installation import installation
 from local.java import require_java
 from local.job_client import JobClient
-from local.processes import LOOPBACK, Daemon, LocalError, await_until, free_port, port_in_use
+from local.processes import LOOPBACK, PRIVATE, Daemon, LocalError, await_until, free_port, port_in_use
 from local.submission import run_job
 
 START_TIMEOUT = 180.0
+PROBE_BYTES = 1024 * 1024  # more than a disk that is full has left
 
 # It would come before the packages a job is submitted with.
 NOT_FOR_JOBS = frozenset({"PYTHONPATH"})
@@ -65,6 +67,7 @@ class Cluster(JobClient):
         `python_files`: the zip of the packages it imports. Paths in `arguments` are absolute, as everything runs in
         `home`. Raises LocalError with the program's own last words.
         """
+        self._require_checkpoints()
         program = ["-pyfs", str(python_files.absolute()), "-py", str(job.absolute()), *arguments]
         resume = ["-s", resume_from] if resume_from else []
         command = [self._script("flink"), "run", "-d", *resume, *program]
@@ -109,6 +112,15 @@ class Cluster(JobClient):
             "FLINK_LOG_DIR": str(self._directory("logs")),
             "FLINK_PID_DIR": str(self._directory("tmp")),
         }
+
+    def _require_checkpoints(self) -> None:
+        """Refuse a job that could never complete a checkpoint: its counts would never be seen."""
+        try:
+            with tempfile.TemporaryFile(dir=self._directory("checkpoints")) as probe:
+                probe.write(bytes(PROBE_BYTES))
+        except OSError as error:
+            folder = self.home / "checkpoints"
+            raise LocalError(f"No checkpoint can be written to {folder}: {error.strerror}.") from error
 
     def _start_jobmanager(self) -> None:
         if port_in_use(self.rest_port):
@@ -166,7 +178,7 @@ class Cluster(JobClient):
 
     def _directory(self, name: str) -> Path:
         directory = self.home / name
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
         return directory
 
 

@@ -43,7 +43,7 @@ class Deployment:
     @property
     def connection(self) -> dict[str, Any]:
         """How Kafka clients reach the topics."""
-        return {"bootstrap_servers": self.stack.broker.bootstrap_servers}
+        return self.stack.broker.connection
 
     def submit(self, resume_from: str | None = None) -> str:
         """Submit the job; return its id. `resume_from`: URI of a savepoint or checkpoint."""

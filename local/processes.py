@@ -15,6 +15,8 @@ from types import FrameType
 import psutil
 
 LOOPBACK = "127.0.0.1"
+PRIVATE = 0o700
+"""Mode of the directories: clicks, and the state made of them, hold addresses of people."""
 # Popen objects are kept: one that is thrown away warns that its process still runs, which here it is meant to do.
 _STARTED: list[subprocess.Popen[bytes]] = []
 

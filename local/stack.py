@@ -16,7 +16,7 @@ from local.broker import Broker
 from local.cluster import Cluster
 from local.installation import installation
 from local.java import require_java
-from local.processes import Daemon, LocalError, exit_on_sigterm, free_port, port_in_use
+from local.processes import PRIVATE, Daemon, LocalError, exit_on_sigterm, free_port, port_in_use
 from local.published import JobTopics
 from local.stack_job import StackJob
 from local.submission import PROJECT
@@ -149,7 +149,7 @@ class Stack:
         """Make the home a stack's own: `down` removes no directory that was not claimed, and empty, before."""
         state = self._state()
         if not state:
-            self.home.mkdir(parents=True, exist_ok=True)
+            self.home.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
             if any(self.home.iterdir()):
                 raise LocalError(f"{self.home} holds other files: set {HOME_VARIABLE} to an empty or new directory.")
             draft = self._state_file.with_suffix(".draft")

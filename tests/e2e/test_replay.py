@@ -15,8 +15,12 @@ from local.replay import replay
 from local.stack import HOME_VARIABLE, KAFKA_PORT_VARIABLE, REST_PORT_VARIABLE, Stack
 from local.traffic import Traffic
 from tests.builders import NOON, raw
+from tests.fuzz import fuzzed
+from tests.regressions.poison import POISON
+from tests.seeds import chosen_seed
 
 pytestmark = pytest.mark.e2e
+FUZZED = 5_000
 
 GARBAGE = [
     b"",
@@ -84,14 +88,20 @@ def test_200_000_clicks_of_every_kind_are_exact(stack: Stack, tmp_path: Path) ->
     assert min(ledger.values()) > 0
 
 
+def invalid_ones(lines: list[bytes]) -> list[bytes]:
+    now = int(time.time() * 1000)  # a time that was tampered with may lie between the clicks' and this
+    return [line for line in lines if judge(line, now, MAX_CLOCK_SKEW).click is None]
+
+
 def test_every_odd_line_is_processed_exactly_once(stack: Stack, tmp_path: Path) -> None:
-    garbage = [line for line in GARBAGE if judge(line, NOON, MAX_CLOCK_SKEW).click is None]
-    assert garbage == GARBAGE
-    file = a_file(tmp_path, b"\n".join([*GARBAGE, *ODD_CLICKS, *GARBAGE, *ODD_CLICKS]))
+    assert invalid_ones(GARBAGE) == GARBAGE
+    fuzz = list(fuzzed(chosen_seed(), FUZZED, NOON))
+    file = a_file(tmp_path, b"\n".join([*GARBAGE, *ODD_CLICKS, *POISON, *fuzz, *GARBAGE, *ODD_CLICKS]))
     ledger = replayed(stack, file, tmp_path)
-    assert ledger["invalid"] == 2 * len(GARBAGE)
+    invalid = [*GARBAGE, *invalid_ones([*POISON, *fuzz]), *GARBAGE]
+    assert ledger["invalid"] == len(invalid)
     assert ledger["counted"] + ledger["late"] >= len(ODD_CLICKS)
-    assert (tmp_path / "invalid.jsonl").read_bytes() == b"\n".join([*GARBAGE, *GARBAGE, b""])
+    assert (tmp_path / "invalid.jsonl").read_bytes() == b"\n".join([*invalid, b""])
 
 
 def test_an_empty_file_gives_empty_results_on_the_running_stack(

@@ -1,0 +1,48 @@
+"""Rows 1, 2 and 3 of docs/reliability.md: what is killed or stopped, and when."""
+
+import itertools
+import random
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from local.deployment import Deployment
+from tests.chaos.attack import MOMENTS, TARGETS, Attack, kill, stall
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1_800)]
+BEYOND_THE_HEARTBEAT_TIMEOUT = 60.0
+SOAK_SECONDS, RATE = 300, 5_000
+
+
+@pytest.mark.parametrize(("target", "moment"), [*itertools.product(TARGETS, MOMENTS)])
+def test_a_kill_loses_and_repeats_no_click(
+    job: Deployment, starts: Iterator[int], tmp_path: Path, target: str, moment: str, seed: int
+) -> None:
+    Attack(job, f"{target} killed {moment}", seed, next(starts)).run(tmp_path, [kill(target, moment)])
+
+
+@pytest.mark.parametrize(("target", "seconds"), [("taskmanager", BEYOND_THE_HEARTBEAT_TIMEOUT), ("broker", 45.0)])
+def test_what_stands_still_and_goes_on_writes_nothing_twice(
+    job: Deployment, starts: Iterator[int], tmp_path: Path, target: str, seconds: float, seed: int
+) -> None:
+    attack = Attack(job, f"{target} stopped for {seconds:g} s", seed, next(starts), clicks=80_000)
+    attack.run(tmp_path, [stall(target, seconds)])
+
+
+def test_faults_at_random_for_minutes_change_nothing(
+    job: Deployment, starts: Iterator[int], tmp_path: Path, seed: int
+) -> None:
+    chance = random.Random(seed)
+    gaps = [chance.uniform(10, 30) for _ in range(SOAK_SECONDS // 20)]
+    faults = [_after(gap, kill(chance.choice(TARGETS), MOMENTS[0])) for gap in gaps]
+    Attack(job, "soak", seed, next(starts), clicks=SOAK_SECONDS * RATE, rate=RATE).run(tmp_path, faults)
+
+
+def _after(seconds: float, fault: Callable[[Attack], None]) -> Callable[[Attack], None]:
+    def later(attack: Attack) -> None:
+        threading.Event().wait(seconds)
+        fault(attack)
+
+    return later

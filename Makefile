@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 IMAGE := clickproof:0.1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status archive reconcile backfill image package bench check format test test-unit test-flink test-e2e fixture chaos chaos-nightly audit clean
+.PHONY: help setup demo up down status archive reconcile backfill image package bench check format test test-unit test-flink test-e2e test-deploy fixture chaos chaos-nightly audit clean
 
 help: ## list every target
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,7 +75,7 @@ format: setup ## format, and mend what the linter can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-test: setup ## the whole test suite
+test: setup ## the tests, without those of test-deploy and chaos, which take long
 	@$(BIN)/pytest
 
 test-unit: setup ## the tests without a JVM
@@ -86,6 +86,9 @@ test-flink: setup ## the job on a local MiniCluster
 
 test-e2e: setup ## a real broker and a real cluster, against the recount
 	@$(BIN)/pytest tests/e2e
+
+test-deploy: setup ## image, packages, upgrades and disasters, tried on this machine; they take long
+	@$(BIN)/pytest -m deploy
 
 fixture: setup ## keep a savepoint of this release for the tests of later ones, in tests/fixtures
 	@$(BIN)/python -m tests.savepoints tests/fixtures/savepoint-$$($(BIN)/python -c 'from importlib.metadata import version; print(version("clickproof"))').zip

@@ -14,7 +14,7 @@ from local.processes import Daemon, await_until
 from local.stack import TOPICS, Stack
 from local.submission import PROJECT
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.deploy]
 
 
 @pytest.fixture

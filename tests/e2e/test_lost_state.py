@@ -16,7 +16,7 @@ from local.stack import JOB, PARTITIONS, TOPICS, Stack
 from local.submission import package_jobs
 from local.traffic import MINUTE, START, Traffic
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.deploy]
 
 SPAN = Span(START, START + 4 * MINUTE)
 NOW = 2**53

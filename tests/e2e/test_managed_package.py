@@ -14,7 +14,7 @@ from jobs import managed
 from local.installation import installation
 from local.managed_package import NEEDED, package
 
-pytestmark = pytest.mark.e2e  # it asks the package registry where the cache has not all of it
+pytestmark = [pytest.mark.e2e, pytest.mark.deploy]
 
 PYFLINK_BRINGS = {"pyflink", "numpy", "pandas"}
 LARGEST = 512 * 1024 * 1024  # that Amazon Managed Service for Apache Flink takes

@@ -10,7 +10,7 @@ from local.installation import installation
 from local.stack import TOPICS, Stack
 from local.submission import run_job
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.deploy]
 
 
 def test_the_stream_starts_as_the_operator_starts_it(stack: Stack, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from local.stack_job import Release, StackJob
 from local.traffic import MINUTE, Traffic
 from local.upgrade import OnStep, rescale, upgrade
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.deploy]
 
 SETTINGS = ["--checkpoint-interval", "2 s", "--idle-timeout", "6 s"]
 TRAFFIC = Traffic(clicks=9_000, seed=9, minutes=4, ads=50)

@@ -14,7 +14,7 @@ from local.recount import recount_files
 from local.traffic import Traffic
 from tests.dockerfile import PROJECT, Image
 
-pytestmark = [pytest.mark.e2e, pytest.mark.deploy]
+pytestmark = [pytest.mark.e2e, pytest.mark.deploy, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,10 @@ from udfs.partition_windows_progress import NEVER
 from udfs.partition_windows_records import ADD, ADVANCE, CLOSED, EVENT, IDLE, packed, unpacked
 
 _WAIT = "wait"
-"""The verdict on an event of a partition that may still be added: the two topics are read at different speed."""
+"""The verdict on an event whose partition may still be added, for the first time or again after it was retired: the two
+topics are read at different speed."""
+_DEADLINES = 4
+"""So many fall into one `unknown_timeout`, however many events wait."""
 
 
 class Published(NamedTuple):
@@ -75,7 +78,8 @@ class Bucket:
         """Refuse the events whose partition was not added in time; `now` in epoch ms."""
         for slice_ in [number for number, deadline in self.book.waiting.items() if deadline <= now]:
             events = self._drop_waiting(slice_)
-            yield from _rejected(events.with_columns(reason=pl.lit(str(Reason.UNKNOWN_PARTITION))))
+            reasons = [reason or Reason.UNKNOWN_PARTITION for reason in self._objections(events)]
+            yield from _rejected(events.with_columns(pl.Series("reason", reasons, pl.String)))
 
     def _judge(self, events: pl.DataFrame, now: int) -> Iterator[Rejected]:
         names = ("reason", "name", "event_time", "partition", "offset", "value")
@@ -99,20 +103,26 @@ class Bucket:
             return invalid
         size = len(value)
         if member is None or member.retired_before(offset):
-            if book.waiting_bytes + size > self._rules.max_pending_bytes:
-                return Reason.BUFFER_FULL
-            book.waiting_bytes += size
-            return _WAIT
+            return self._wait(size, Reason.BUFFER_FULL)
         if member.before(offset) is None:
             return Reason.UNKNOWN_PARTITION
         reason = member.objection(timestamp, offset)
-        if reason is None and timestamp < book.closed:
-            reason = Reason.WINDOW_CLOSED
+        if timestamp < book.closed:
+            reason = reason or Reason.WINDOW_CLOSED
+        elif reason == Reason.BEHIND_WATERMARK and member.may_begin_again_before(offset):
+            return self._wait(size, reason)
         if reason is None and book.pending[name] + size > self._rules.max_pending_bytes:
             reason = Reason.BUFFER_FULL
         if reason is None:
             book.pending[name] += size
         return reason
+
+    def _wait(self, size: int, otherwise: Reason) -> str:
+        """Let an event of so many bytes wait, if there is room."""
+        if self.book.waiting_bytes + size > self._rules.max_pending_bytes:
+            return otherwise
+        self.book.waiting_bytes += size
+        return _WAIT
 
     def _keep(self, events: pl.DataFrame) -> None:
         """Lay events down by window, in the order they came."""
@@ -123,14 +133,16 @@ class Bucket:
 
     def _let_wait(self, events: pl.DataFrame, now: int) -> None:
         if len(events):
-            self.book.waiting[self._slice(events)] = now + self._rules.unknown_timeout
+            timeout = self._rules.unknown_timeout
+            step = max(timeout // _DEADLINES, 1)
+            self.book.waiting[self._slice(events)] = -(-(now + timeout) // step) * step
 
     def _judge_waiting(self) -> Iterator[Rejected]:
-        """Judge the events again that wait for a partition to be added; those of others wait on as they did."""
-        added, self._added = self._added, False
-        for slice_, deadline in [*self.book.waiting.items()] if added else []:
-            again = self._drop_waiting(slice_).with_columns(reason=pl.lit(None, pl.String))
-            yield from self._judge(again, deadline - self._rules.unknown_timeout)
+        """Judge the events again that wait for a partition to be added; some wait on as they did."""
+        self._added = False
+        for slice_, deadline in [*self.book.waiting.items()]:
+            events = self._drop_waiting(slice_).with_columns(reason=pl.lit(None, pl.String))
+            yield from self._judge(events, deadline - self._rules.unknown_timeout)
 
     def _drop_waiting(self, slice_: int) -> pl.DataFrame:
         events = self._unslice(slice_)
@@ -140,7 +152,8 @@ class Bucket:
 
     def _publish(self) -> Iterator[Published | Rejected]:
         """Publish the windows that the global watermark has passed, and all events here allow for."""
-        yield from self._judge_waiting()
+        if self._added:
+            yield from self._judge_waiting()
         book, window = self.book, self._rules.window
         reached = min([member.watermark(book.positions) for member in book.members.values()], default=RETIRED)
         closed = min(book.passed, reached if reached in (NEVER, RETIRED) else reached // window * window)
@@ -149,6 +162,7 @@ class Bucket:
         book.closed = closed
         for start in sorted(start for start in book.windows if start + window <= closed):
             yield from self._publish_window(start)
+        yield from self._judge_waiting()
         for name, member in [*book.members.items()]:
             waits = name in book.pending
             member.forget(book.positions, closed, window, waits)
@@ -158,9 +172,7 @@ class Bucket:
     def _publish_window(self, start: int) -> Iterator[Published | Rejected]:
         """Judge events again, by statements read since, and publish the others by partition, in order."""
         events = pl.concat([self._unslice(slice_) for slice_ in self.book.windows.pop(start)])
-        columns = (events[name].to_list() for name in ("name", "event_time", "offset"))
-        again = [self._objection(name, time, offset) for name, time, offset in zip(*columns, strict=True)]
-        judged = events.with_columns(pl.Series("reason", again, pl.String))
+        judged = events.with_columns(pl.Series("reason", self._objections(events), pl.String))
         in_order = judged.sort("name", "event_time", maintain_order=True)
         rows = zip(*(in_order[name].to_list() for name in ("name", "reason", "value")), strict=True)
         for name, same in groupby(rows, itemgetter(0)):
@@ -171,9 +183,14 @@ class Bucket:
                 yield Published(name, _window_value(name, start, start + self._rules.window, values))
         yield from _rejected(judged.filter(pl.col("reason").is_not_null()))
 
-    def _objection(self, name: str, timestamp: int, offset: int) -> str | None:
-        member = self.book.members.get(name)
-        return None if member is None else member.objection(timestamp, offset)
+    def _objections(self, events: pl.DataFrame) -> list[str | None]:
+        """Judge events by the statements that are read by now."""
+        columns = (events[name].to_list() for name in ("name", "event_time", "offset"))
+        members = self.book.members
+        return [
+            members[name].objection(timestamp, offset) if name in members else None
+            for name, timestamp, offset in zip(*columns, strict=True)
+        ]
 
     def _release(self, name: str, size: int) -> None:
         self.book.pending[name] -= size

@@ -72,7 +72,11 @@ class Member:
 
     def retired_before(self, offset: int) -> bool:
         """Whether it was retired before the event at `offset`, and is not known to be added again."""
-        return self.said[-1].watermark == RETIRED and self.said[-1].after < offset
+        return self.said[-1].watermark == RETIRED and self.may_begin_again_before(offset)
+
+    def may_begin_again_before(self, offset: int) -> bool:
+        """Whether statements made before the event at `offset` may still come, such as that it is retired and added."""
+        return self.said[-1].after < offset
 
     def is_gone(self, positions: Positions) -> bool:
         """Whether it is retired, and all its events from before that are here."""

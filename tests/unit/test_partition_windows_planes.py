@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.builders import FAR_FUTURE
@@ -90,7 +90,13 @@ END = [*start("abc"), *(("advance", name, 100) for name in "abc")]
 """A late event read before the statement that makes it so is refused when its window is published, if not before."""
 
 
+BEGUN_AGAIN = [("advance", "a", 2), ("retire", "b", 0), ("retire", "a", 0), ("add", "a", 0), ("ingest", "a", 1)]
+"""The event is on time, because its partition began again, though it was late in its former life."""
+
+
 @settings(max_examples=500, deadline=None)
+@example(operations=BEGUN_AGAIN, reads=[])
+@example(operations=BEGUN_AGAIN, reads=[(False, 3), (True, 1)])
 @given(st.lists(OPERATIONS, max_size=25), st.lists(st.tuples(st.booleans(), st.integers(1, 5))))
 def test_at_any_speed_of_either_topic_the_job_does_as_the_library(operations, reads):
     operations = [*start(), *operations, *END]
@@ -168,9 +174,9 @@ def test_a_statement_that_names_no_event_is_made_after_those_that_are_read(plane
     plane.read_events(event("a", 1))
     plane.read_statements(statement("advance", "a", 2))
     plane.read_events(event("a", 0))
-    assert plane.result.refused == {(0, "behind_watermark"): 1}
     plane.read_statements(statement("advance", "a", 4), statement("advance", "b", 4))
     assert plane.result.windows == {"a": [(0, [1])]}
+    assert plane.result.refused == {(0, "behind_watermark"): 1}
 
 
 def test_an_idle_partition_holds_nothing_back_until_it_states_something():
@@ -195,6 +201,22 @@ def test_an_added_partition_is_late_for_what_was_closed_though_its_bucket_has_no
     plane.read_events(event("c", 3), event("c", 4), event("a", 1))
     assert plane.result.refused == {(3, "window_closed"): 1}
     assert plane.result.windows == {"a": [(0, [1])]}
+
+
+def test_a_late_event_waits_for_its_partition_to_begin_again_before_it_is_refused(plane):
+    plane.read_statements(statement("advance", "a", 2))
+    plane.read_events(event("a", 1))
+    plane.give_up(UNKNOWN_TIMEOUT - 1)
+    assert plane.result.refused == {}
+    plane.give_up(UNKNOWN_TIMEOUT)
+    assert plane.result.refused == {(1, "behind_watermark"): 1}
+
+
+def test_late_events_that_wait_have_a_limit(plane):
+    plane.rules = replace(RULES, max_pending_bytes=len(event("a", 0)[1]))
+    plane.read_statements(statement("advance", "a", 2))
+    plane.read_events(event("a", 0), event("a", 1))
+    assert plane.result.refused == {(1, "behind_watermark"): 1}
 
 
 def test_an_event_waits_for_its_partition_to_be_added(plane):

@@ -1,9 +1,20 @@
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
 from local.processes import free_port
 from local.stack import Stack, temporary_stack
+from tests.diagnosis import diagnosis
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add to the report of a test that fails on a stack what the stack was doing."""
+    report = yield
+    stack = getattr(item, "funcargs", {}).get("stack")
+    if report.when == "call" and report.failed and stack is not None:
+        report.sections.append(("The stack", diagnosis(stack)))
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 IMAGE := clickproof:0.1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status archive reconcile backfill image package bench check format test test-unit test-flink test-e2e test-deploy fixture chaos chaos-nightly audit clean
+.PHONY: help setup demo up down status archive reconcile backfill image package bench check format test test-long test-unit test-flink test-e2e test-deploy fixture chaos chaos-nightly audit clean
 
 help: ## list every target
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,8 +75,11 @@ format: setup ## format, and mend what the linter can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-test: setup ## the tests, without those of test-deploy and chaos, which take long
+test: setup ## the tests, without those of the next line, of test-deploy and of chaos
 	@$(BIN)/pytest
+
+test-long: setup ## the tests that take half a minute each and more
+	@$(BIN)/pytest -m long
 
 test-unit: setup ## the tests without a JVM
 	@$(BIN)/pytest tests/unit

@@ -1,3 +1,4 @@
+import os
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -5,6 +6,9 @@ import pytest
 from local.processes import free_port
 from local.stack import Stack, temporary_stack
 from tests.diagnosis import diagnosis
+
+# The Java processes of a test end before code compiled with more care would pay.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
 
 
 @pytest.hookimpl(wrapper=True)

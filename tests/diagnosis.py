@@ -1,10 +1,11 @@
-"""What a stack was doing when a test failed on it: unfinished jobs, what their tasks wait for, the end of the log."""
+"""What a stack was doing when a test failed on it: unfinished jobs, memory, what the tasks wait for, the log's end."""
 
 import json
 import re
 import urllib.request
 from collections.abc import Iterator
 from http.client import HTTPException
+from typing import Any
 
 from local.job_client import FINAL_STATES
 from local.processes import LocalError
@@ -13,13 +14,17 @@ from local.stack import Stack
 TASK = re.compile(r"\(\d+/\d+\)#\d+")  # (subtask/parallelism)#attempt, in the names of Flink's task threads
 MOST_LINES = 40
 SECONDS = 30
+MEMORY = ",".join(
+    f"Status.JVM.{name}"
+    for name in ("Memory.Heap.Used", "Memory.Heap.Max", "Memory.Metaspace.Used", "GarbageCollector.All.Time")
+)
 
 
 def diagnosis(stack: Stack) -> str:
     """Say it in lines; a cluster that does not answer is a finding, too."""
     log = ["The TaskManager's log ends:", stack.cluster.taskmanager.log_tail(MOST_LINES)]
     try:
-        return "\n".join([*_jobs(stack), *_tasks(stack), *log])
+        return "\n".join([*_jobs(stack), *_taskmanagers(stack), *log])
     except (LocalError, OSError, HTTPException) as silent:
         return "\n".join([repr(silent), *log])
 
@@ -30,11 +35,16 @@ def _jobs(stack: Stack) -> Iterator[str]:
             yield f"{job.name} ({job.job_id}) is {job.status}."
 
 
-def _tasks(stack: Stack) -> Iterator[str]:
+def _taskmanagers(stack: Stack) -> Iterator[str]:
     for taskmanager in stack.cluster.taskmanager_ids():
-        url = f"{stack.cluster.rest_url}/taskmanagers/{taskmanager}/thread-dump"
-        with urllib.request.urlopen(url, timeout=SECONDS) as answer:
-            threads = json.load(answer)["threadInfos"]
-        for thread in threads:
+        url = f"{stack.cluster.rest_url}/taskmanagers/{taskmanager}"
+        for metric in _answer(f"{url}/metrics?get={MEMORY}"):
+            yield f"{metric['id']}: {metric['value']}"
+        for thread in _answer(f"{url}/thread-dump")["threadInfos"]:
             if TASK.search(thread["threadName"]):
                 yield thread["stringifiedThreadInfo"]
+
+
+def _answer(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=SECONDS) as answer:
+        return json.load(answer)

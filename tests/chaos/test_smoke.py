@@ -8,7 +8,7 @@ import pytest
 from local.deployment import Deployment
 from tests.chaos.attack import MOMENTS, Attack, kill
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 
 def test_each_part_killed_in_turn_loses_and_repeats_no_click(

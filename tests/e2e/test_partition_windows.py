@@ -14,7 +14,7 @@ from local.submission import PROJECT, package_jobs
 from local.topics import read_topic
 from tests.partition_windows_plane import Result, of_library, records, some_operations
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 LANES, STEP, WINDOW = 3, 100, 1_000
 TOPICS = {
@@ -39,6 +39,7 @@ class Job:
             "parallelism": str(parallelism),
             "window": f"{WINDOW} ms",
             "checkpoint-interval": "1 s",
+            "unknown-timeout": "10 s",
             **{f"{field}-topic": topic for field, topic in topics},
         }
         arguments = [word for name, value in settings.items() for word in (f"--{name}", value)]
@@ -57,6 +58,9 @@ class Job:
 
     def await_windows(self, count: int) -> None:
         await_until(lambda: count_windows(self.result()) >= count, f"Publishing {count} windows", PATIENCE)
+
+    def await_refused(self, count: int) -> None:
+        await_until(lambda: len(self.result().refused_events) >= count, f"Refusing {count} events", PATIENCE)
 
 
 def count_windows(result: Result) -> int:
@@ -100,5 +104,7 @@ def test_a_thousand_partitions_survive_kill_and_rescale_as_if_one_library_had_ha
     send(sent[2 * third :])
     producer.close()
     job.submit(3, savepoint)
-    job.await_windows(count_windows(expected(len(sent))))
-    assert job.result() == expected(len(sent))
+    all_of_them = expected(len(sent))
+    job.await_windows(count_windows(all_of_them))
+    job.await_refused(len(all_of_them.refused_events))
+    assert job.result() == all_of_them

@@ -115,6 +115,7 @@ def test_a_backfill_from_the_archive_alone_is_exact(stack: Stack, archive: Path,
     } == exact
 
 
+@pytest.mark.deploy
 def test_a_cluster_beside_a_broker_that_others_run_finds_the_same(stack: Stack, archive: Path, exact: Counts) -> None:
     with cluster_beside(stack.broker.bootstrap_servers, {}, 2) as beside:
         found = reconciled(beside, Records("archive", archive.as_uri(), NOW))

@@ -104,6 +104,7 @@ def test_every_odd_line_is_processed_exactly_once(stack: Stack, tmp_path: Path) 
     assert (tmp_path / "invalid.jsonl").read_bytes() == b"\n".join([*invalid, b""])
 
 
+@pytest.mark.long
 def test_an_empty_file_gives_empty_results_on_the_running_stack(
     stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -92,6 +92,7 @@ def test_a_job_that_fails_before_it_starts_is_reported_in_its_own_words(stack: S
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.long
 def test_sigterm_leaves_no_process_port_or_file(tmp_path: Path) -> None:
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     with subprocess.Popen([sys.executable, "-c", HOLDER], stdout=subprocess.PIPE, text=True, env=environment) as holder:

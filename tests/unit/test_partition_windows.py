@@ -382,6 +382,7 @@ class AnyInterleaving(RuleBasedStateMachine):
         assert self.ingestor.pending == len(self.model.events)
 
 
+@pytest.mark.long
 def test_any_interleaving_does_as_the_sorted_list():
     """5,000 runs: any order of ingest, advance, emit, add and retire, each answer and each window compared."""
     run_state_machine_as_test(

@@ -8,6 +8,7 @@ The seed is printed; `CLICKPROOF_SEED=…` gives the same interleavings again.
 import random
 from typing import ClassVar
 
+import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
@@ -68,6 +69,7 @@ class Simulation(RuleBasedStateMachine):
         self.played.add(tuple(self.player.steps))
 
 
+@pytest.mark.long
 def test_no_interleaving_loses_repeats_or_misjudges_a_click() -> None:
     number = chosen_seed()
     run_state_machine_as_test(

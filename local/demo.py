@@ -4,6 +4,7 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -58,7 +59,10 @@ class _Demo:
         return {"bootstrap_servers": self.stack.broker.bootstrap_servers}
 
     def play(self) -> Outcome:
-        """Send clicks, fall silent, and wait until the heartbeats have closed the last window; then recount."""
+        """Send clicks, fall silent, and wait until the heartbeats have closed the last window; then recount.
+
+        The clicks are archived meanwhile.
+        """
         traffic = Traffic(CLICKS, minutes=MINUTES, start=int(time.time() * 1000) - AGO)
         self.on_step(f"Generating {CLICKS:,} clicks")
         truth, first, rest = _clicks(traffic, self.stack.home)
@@ -67,10 +71,16 @@ class _Demo:
         self._send(rest, list(range(PARTITIONS - 1)))
         silent = time.monotonic()
         self.stack.start_heartbeat()
-        self._await_decided(CLICKS)
-        self._await_window(_span(traffic).end - MINUTE)
-        silence = time.monotonic() - silent
-        before = self._recount(silence)
+        with ThreadPoolExecutor(1) as meanwhile:
+            archived = meanwhile.submit(
+                archive_topic, self.stack, TOPICS.clicks, self.stack.archive_directory, lambda doing, done: None
+            )
+            self._await_decided(CLICKS)
+            self._await_window(_span(traffic).end - MINUTE)
+            silence = time.monotonic() - silent
+            before = self._recount(silence)
+            self.on_step("Archiving the clicks")
+            archived.result()
         return self._reconcile(before, _span(traffic), truth["unique_valid"])
 
     def _send(self, file: Path, partitions: list[int]) -> None:
@@ -109,14 +119,12 @@ class _Demo:
         return Outcome(CLICKS, published.ledger, published.terms, self._top_ads(), problems, silence)
 
     def _reconcile(self, before: Outcome, span: Span, unique: int) -> Outcome:
-        """Archive the clicks, publish the corrections, and hold the counts in force against what was generated."""
+        """Publish the corrections, and hold the counts in force against what was generated."""
 
         def show(doing: str, done: int) -> None:
             self.on_step(f"{doing}: {done:,}")
 
-        archive = self.stack.archive_directory
-        archive_topic(self.stack, TOPICS.clicks, archive, show)
-        records = Records("archive", archive.as_uri(), span.end)
+        records = Records("archive", self.stack.archive_directory.as_uri(), span.end)
         report = reconcile_span(span, records, self.stack, show, publish=True).report
         corrected = sum(counts_in_force(self.connection, TOPICS.counts).values())
         return replace(before, reconciliation=report, corrected=corrected, unique=unique)

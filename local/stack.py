@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,10 +67,11 @@ class Stack:
         """Start the broker and the cluster alone, where they do not run yet; return when both are healthy."""
         self._check_machine()
         self._claim_home()
-        on_step("Starting Kafka")
-        self.broker.start()
-        on_step("Starting the Flink cluster")
-        self.cluster.start()
+        on_step("Starting Kafka and Flink")
+        with ThreadPoolExecutor(1) as beside:
+            broker = beside.submit(self.broker.start)
+            self.cluster.start()
+            broker.result()
 
     def up(self, on_step: Callable[[str], None] = lambda step: None) -> None:
         """Start all that does not run yet, with topics, streaming job and heartbeat; return when all is healthy.

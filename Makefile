@@ -76,7 +76,7 @@ format: setup ## format, and mend what the linter can
 	@$(BIN)/ruff check --fix .
 
 test: setup ## the tests, without those of the next line, of test-deploy and of chaos
-	@$(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-long: setup ## the tests that take half a minute each and more
 	@$(BIN)/pytest -m long

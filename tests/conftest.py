@@ -11,14 +11,6 @@ from tests.diagnosis import diagnosis
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
 
 
-@pytest.hookimpl(tryfirst=True)  # before the names are told to the other processes
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one process have all tests of a stack, one those of a MiniCluster, and any one each other file."""
-    for item in items:
-        kinds = [kind for kind in ("e2e", "flink") if item.get_closest_marker(kind)]
-        item.add_marker(pytest.mark.xdist_group(kinds[0] if kinds else str(item.path)))
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Add to the report of a test that fails on a stack what the stack was doing."""

@@ -233,6 +233,7 @@ def test_a_window_that_is_read_from_the_state_expires_like_any_other(flink):
     flink.send(at(0, "a"))
     flink.advance(NOON + 11 * MINUTE - 1)
     assert flink.state == {}
+    assert flink.operator._buckets[0].identities.dropped == set()
     assert terms(flink.send(at(11, "a")))[0][2] == 1
 
 

@@ -75,11 +75,11 @@ class Slices:
 
     def _merge(self, window_start: int) -> None:
         merged, rest = 0, bytearray()
-        for slice_ in self.read(window_start):
-            if rest or len(slice_) < FULL:
-                rest += slice_
-            else:
+        for number, slice_ in enumerate(self.read(window_start)):
+            if number == merged and len(slice_) >= FULL:
                 merged += 1
+                continue
+            rest += slice_
             if len(rest) >= FULL:
                 self._state.put(self._key(window_start, merged), bytes(rest))
                 merged, rest = merged + 1, bytearray()

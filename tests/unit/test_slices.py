@@ -3,6 +3,8 @@
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.builders import MINUTE, NOON
 from udfs import slices
@@ -45,6 +47,23 @@ def test_small_slices_become_full_ones_in_their_order_and_full_ones_stay(sizes, 
     assert [len(slice_) // 16 for slice_ in window.of.read(NOON)] == merged
     assert b"".join(window.of.read(NOON)) == window.all
     assert len(window.state) == len(window.of) == len(merged) + 1
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.integers(1, 5), min_size=1), st.lists(st.integers(1, 5)))
+def test_merging_again_and_again_keeps_every_identity_and_few_small_slices(before, after):
+    window = filled(*before)
+    window.of.merge([NOON])
+    window.of.append(NOON, [identity(1_000)])
+    for number, size in enumerate(after):
+        window.of.append(NOON, [identity(2_000 + number)] * size)
+        window.of.merge([NOON])
+    added = [identity(1_000), *(identity(2_000 + number) for number, size in enumerate(after) for _ in range(size))]
+    kept = list(window.of.read(NOON))
+    assert b"".join(kept) == window.all + b"".join(added)
+    assert len(window.state) == len(window.of) == len(kept) + 1
+    small = [slice_ for slice_ in kept if len(slice_) < slices.FULL]
+    assert len(small) <= 2 + (after == [])
 
 
 def test_the_window_with_the_most_small_slices_is_merged():

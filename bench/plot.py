@@ -85,7 +85,7 @@ def draw(rows: list[Row], file: Path) -> None:
         )
         panel.bar_label(bars, fmt="{:,.0f}", padding=3, fontsize=8)
         panel.set_title(f"parallelism {degree}, clicks/s", fontsize=10)
-        panel.xaxis.set_major_formatter("{x:,.0f}")
+        panel.set_xticks([])
         panel.margins(x=0.2)
     figure.tight_layout()
     figure.savefig(file, metadata={"Date": None})

@@ -33,6 +33,9 @@ def main(
     systems: Annotated[str, typer.Option(help="Names with commas between them.")] = ",".join(SYSTEMS),
     parallelism: Annotated[str, typer.Option(help="Numbers with commas between them.")] = "1,2",
     out: Annotated[Path, typer.Option(help="Directory of latest.json.")] = RESULTS,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail when counts are wrong, or a run did not finish.")
+    ] = False,
 ) -> None:
     """Run all systems, show medians and ratios, and write latest.json."""
     names, degrees = systems.split(","), [int(number) for number in parallelism.split(",")]
@@ -53,6 +56,8 @@ def main(
     out.mkdir(parents=True, exist_ok=True)
     (out / "latest.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="ascii")
     console.print(_table(rows))
+    if strict and not all(row["finished"] and row["correct"] is not False for row in rows):
+        raise typer.Exit(1)
 
 
 def _round(number: int, runs: Runs, contest: Contest, broker: Broker, home: Path) -> None:

@@ -15,11 +15,15 @@ WARM, END = 0.4, 0.95  # of the clicks: between them the rate is steady
 
 @dataclass(frozen=True)
 class Sample:
-    """At `time` (seconds) so many `records` had been read, and `cpu` seconds taken."""
+    """At `time` (seconds) so many `records` had been read, and `cpu` seconds taken; `python` bytes were resident then.
+
+    The bytes are those of the Python processes alone.
+    """
 
     time: float
     records: int
     cpu: float
+    python: int
 
 
 @dataclass
@@ -51,19 +55,20 @@ def metered(pid: int, records: Callable[[], int]) -> Iterator[Meter]:
     """Sample what a process and its children take, and what `records` returns, until the context ends."""
     meter, left, known = Meter(), threading.Event(), {}
 
-    def cpu() -> float:
-        """The CPU time of all processes there were."""
-        root = psutil.Process(pid)
+    def taken() -> tuple[float, int]:
+        """The CPU time of all processes there were, and the memory of the Python ones there are."""
+        root, python = psutil.Process(pid), 0
         for process in [root, *root.children(recursive=True)]:
             with suppress(psutil.NoSuchProcess):
                 times = process.cpu_times()
                 known[process.pid] = times.user + times.system
-        return sum(known.values())
+                python += process.memory_info().rss if process.name().startswith("python") else 0
+        return sum(known.values()), python
 
     def watch() -> None:
         while not left.wait(EVERY):
             with suppress(psutil.NoSuchProcess):
-                meter.samples.append(Sample(time.monotonic(), records(), cpu()))
+                meter.samples.append(Sample(time.monotonic(), records(), *taken()))
 
     watcher = threading.Thread(target=watch, name="meter")
     watcher.start()

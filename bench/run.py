@@ -11,7 +11,8 @@ TIME_LIMIT = 240.0  # seconds, of one run
 class Run:
     """`clicks_per_s` and `cpu_s_per_million` in the steady state; `wall` in seconds, submission included.
 
-    `exact`: whether the counts were those of the recount; None where there was none to check.
+    `exact`: whether the counts were those of the recount; None where there was none to check. `python_bytes`: the most
+    that the Python processes together had resident.
     """
 
     clicks_per_s: float
@@ -19,9 +20,11 @@ class Run:
     wall: float
     exact: bool | None
     finished: bool
+    python_bytes: int
 
     @classmethod
     def of(cls, meter: Meter, clicks: int, wall: float, exact: bool | None, finished: bool) -> "Run":
         """Return what the meter has of a run over so many clicks; without a steady state, of the whole run."""
         rate, cpu = meter.steady(clicks) or (clicks / wall, meter.samples[-1].cpu / clicks * 1e6)
-        return cls(rate, cpu, wall, exact, finished)
+        python_bytes = max((sample.python for sample in meter.samples), default=0)
+        return cls(rate, cpu, wall, exact, finished, python_bytes)

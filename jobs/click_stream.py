@@ -6,6 +6,7 @@
 import sys
 from dataclasses import dataclass
 
+from pyflink.common import Configuration
 from pyflink.datastream import DataStream, StreamExecutionEnvironment
 from pyflink.table import Schema, StreamTableEnvironment, Table
 
@@ -68,7 +69,12 @@ def pack(env: StreamTableEnvironment, clicks: Table, settings: Settings) -> Data
 
 def decide(parcels: DataStream, settings: Settings) -> DataStream:
     """Send each record one way: a stream of `COUNTS` with the side outputs `LATE` and `INVALID`."""
-    rules = DedupeRules(milliseconds(settings.window), milliseconds(settings.dedupe_horizon), settings.buckets)
+    rules = DedupeRules(
+        milliseconds(settings.window),
+        milliseconds(settings.dedupe_horizon),
+        settings.buckets,
+        settings.max_identities_in_memory,
+    )
     return keyed(parcels, PARCELS).process(DedupeClicks(rules), output_type=COUNTS).name("dedupe")
 
 
@@ -146,10 +152,22 @@ def main() -> None:
     env.set_parallelism(settings.parallelism)
     env.enable_checkpointing(milliseconds(settings.checkpoint_interval))
     env.get_config().enable_object_reuse()
+    env.configure(little_cache())
     table_env = StreamTableEnvironment.create(env)
     publish(table_env, build(table_env, kafka_clicks(table_env, settings), settings), settings)
     name_operators(env)
     env.execute(settings.deployment)
+
+
+def little_cache() -> Configuration:
+    """Return options by which PyFlink keeps no slices of the state in memory, and restores few at a time.
+
+    By default it keeps the last 1,000 of each bucket, and for ever the keys of those that are removed meanwhile.
+    """
+    options = Configuration()
+    options.set_string("python.map-state.read-cache-size", "0")
+    options.set_string("python.map-state.iterate-response-batch-size", "32")
+    return options
 
 
 def kafka_clicks(env: StreamTableEnvironment, settings: Settings) -> Table:

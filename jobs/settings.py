@@ -83,6 +83,8 @@ class Settings(JobSettings):
     idle_timeout: PositiveDuration = timedelta(seconds=30)
     max_clock_skew: Duration = timedelta(minutes=5)
     dedupe_horizon: PositiveDuration = timedelta(minutes=10)
+    max_identities_in_memory: Annotated[int, Field(ge=0)] = 5_000_000
+    """Of each subtask, up to 150 bytes each; the oldest windows' are read from RocksDB when there are more."""
     top_ads: Annotated[int, Field(ge=1, le=10_000)] = 100
 
     archive: Annotated[str, Field(pattern=r"^[a-z0-9]+:/")] = "file:///opt/clickproof/archive"

@@ -13,8 +13,9 @@ from pyflink.datastream import KeyedProcessFunction, OutputTag, RuntimeContext
 from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
 
 from udfs.dedupe_metrics import DedupeMetrics
-from udfs.identities import CountedIdentities, joined, split
+from udfs.identities import CountedIdentities, split
 from udfs.packing import Clicks, Rejects, bucket_of, unpack
+from udfs.slices import Slices, State
 
 _BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
 
@@ -31,7 +32,6 @@ LATE = OutputTag("late", Types.ROW_NAMED(_RECORD, _RECORD_TYPES))
 INVALID = OutputTag("invalid", Types.ROW_NAMED([*_RECORD, "reason"], [*_RECORD_TYPES, Types.STRING()]))
 """An invalid record's own bytes, its origin and the reason why it is no click."""
 
-_SLICES_OF_A_WINDOW = 2**32
 _BEFORE_ALL = -(2**63)
 END_OF_INPUT = 2**63 - 1
 """The watermark of a bounded stream's end."""
@@ -39,22 +39,23 @@ END_OF_INPUT = 2**63 - 1
 
 @dataclass(frozen=True)
 class DedupeRules:
-    """Window and dedupe horizon (a whole number of windows) in milliseconds, and the number of buckets."""
+    """Window and dedupe horizon (a whole number of windows) in milliseconds, and the number of buckets.
+
+    `most_in_memory`: so many identities a subtask may hold in memory.
+    """
 
     window: int
     horizon: int
     buckets: int
+    most_in_memory: int
 
 
 class _Bucket:
-    """What is held in memory of one bucket; `closed` is the watermark that last closed a window, `_BEFORE_ALL` if none.
+    """What is held in memory of a bucket; `closed`: the watermark that last closed a window, `_BEFORE_ALL` if none."""
 
-    `slices` has, for each window with state, how many slices it has.
-    """
-
-    def __init__(self, horizon: int, closed: int) -> None:
-        self.identities = CountedIdentities(horizon)
-        self.slices: dict[int, int] = {}
+    def __init__(self, rules: DedupeRules, state: State, closed: int) -> None:
+        self.slices = Slices(state, rules.window)
+        self.identities = CountedIdentities(rules.horizon, self.slices.read)
         self.closed = closed
         self.ticking = False
 
@@ -63,8 +64,9 @@ class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
     """Keyed by bucket; takes parcels (`udfs.packing`), emits rows `COUNTS`, and to the side outputs `LATE`, `INVALID`.
 
     State, by bucket:
-    - for each window the identities counted in it, as slices of 16-byte identities, one for each batch that counted any
-      (map: window start / window * 2^32 + slice -> bytes); the sets in memory are a cache, rebuilt after a restore;
+    - for each window the identities counted in it, as slices (`udfs.slices`), one for each batch that counted any; the
+      sets in memory are a cache, rebuilt after a restore. Of more identities than may be in memory the oldest windows'
+      are dropped from it, and their slices are read for each batch until they expire;
     - the watermark that last closed a window: Flink restores no watermarks, and a click that is late must stay late.
 
     A bucket that has no state yet takes that watermark from the others of its subtask, which all have the same one.
@@ -81,7 +83,12 @@ class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
         self._slices = runtime_context.get_map_state(MapStateDescriptor("counted-identities", Types.LONG(), _BYTES))
         self._closed = runtime_context.get_state(ValueStateDescriptor("closed-by", Types.LONG()))
         self._buckets: dict[int, _Bucket] = {}
-        self._metrics = DedupeMetrics(runtime_context.get_metrics_group(), self._identities_held, self._slices_held)
+        gauges = {
+            "identities": self._held,
+            "slices": lambda: sum(len(bucket.slices) for bucket in self._buckets.values()),
+            "slices_read": lambda: sum(bucket.slices.read_back for bucket in self._buckets.values()),
+        }
+        self._metrics = DedupeMetrics(runtime_context.get_metrics_group(), gauges)
 
     def process_element(self, value: bytes, ctx: KeyedProcessFunction.Context) -> Iterator[object]:
         """Decide what is in a parcel; clicks against the watermark."""
@@ -106,10 +113,9 @@ class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
         bucket = self._bucket(ctx.get_current_key())
         bucket.closed = max(ctx.timer_service().current_watermark(), timestamp)
         self._closed.update(bucket.closed)
-        for window_start in [start for start in bucket.slices if self._expiry(start) <= bucket.closed]:
+        for window_start in [start for start in bucket.slices.numbers if self._expiry(start) <= bucket.closed]:
             bucket.identities.forget(window_start)
-            for number in range(bucket.slices.pop(window_start)):
-                self._slices.remove(self._slice_key(window_start, number))
+            bucket.slices.remove(window_start)
         if bucket.closed < END_OF_INPUT:
             self._tick_after(bucket.closed, ctx)
         return ()
@@ -121,11 +127,12 @@ class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
 
     def _count(self, clicks: Clicks, bucket: _Bucket) -> Row:
         ad_of_first = dict(zip(reversed(clicks.identities), reversed(clicks.ad_ids), strict=True))
+        if bucket.identities.dropped:
+            bucket.slices.merge(bucket.identities.dropped)
         new = bucket.identities.count(clicks.window_start, ad_of_first)
-        number = bucket.slices.setdefault(clicks.window_start, 0)
         if new:
-            self._slices.put(self._slice_key(clicks.window_start, number), joined(new))
-            bucket.slices[clicks.window_start] = number + 1
+            bucket.slices.append(clicks.window_start, new)
+            self._keep_within_bound()
         ads = Counter(map(ad_of_first.__getitem__, new))
         raw = len(clicks.ad_ids)
         self._metrics.clicks("counted", len(new))
@@ -133,31 +140,30 @@ class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
         return Row(clicks.window_start, dict(ads), raw, len(new), raw - len(new), 0, 0)
 
     def _bucket(self, key: int) -> _Bucket:
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            bucket = self._buckets[key] = self._restored(key)
-        return bucket
+        if key not in self._buckets:
+            closed = self._closed.value()
+            self._buckets[key] = _Bucket(self._rules, self._slices, _BEFORE_ALL if closed is None else closed)
+            self._restore(key)
+        return self._buckets[key]
 
-    def _restored(self, key: int) -> _Bucket:
-        closed = self._closed.value()
-        bucket = _Bucket(self._rules.horizon, _BEFORE_ALL if closed is None else closed)
-        for slice_key, slice_ in self._slices.items():
-            window_start = slice_key // _SLICES_OF_A_WINDOW * self._rules.window
-            identities = list(split(slice_))
+    def _restore(self, key: int) -> None:
+        bucket = self._buckets[key]
+        for window_start, slice_ in bucket.slices.restore():
+            identities = set(split(slice_))
             if any(bucket_of(identity, self._rules.buckets) != key for identity in identities):
                 raise RuntimeError("buckets: state made with another number of buckets cannot be restored")
             bucket.identities.restore(window_start, identities)
-            bucket.slices[window_start] = max(bucket.slices.get(window_start, 0), slice_key % _SLICES_OF_A_WINDOW + 1)
-        return bucket
+            self._keep_within_bound()
 
-    def _identities_held(self) -> int:
-        return sum(len(bucket.identities) for bucket in self._buckets.values())
+    def _keep_within_bound(self) -> None:
+        """Drop identities from memory, the oldest windows' first, while too many are held: all are in the state."""
+        while self._held() > self._rules.most_in_memory:
+            buckets = self._buckets.items()
+            start, key = min((start, key) for key, bucket in buckets for start in bucket.identities.windows)
+            self._buckets[key].identities.drop(start)
 
-    def _slices_held(self) -> int:
-        return sum(sum(bucket.slices.values()) for bucket in self._buckets.values())
-
-    def _slice_key(self, window_start: int, number: int) -> int:
-        return window_start // self._rules.window * _SLICES_OF_A_WINDOW + number
+    def _held(self) -> int:
+        return sum(bucket.identities.held for bucket in self._buckets.values())
 
     def _expiry(self, window_start: int) -> int:
         """Return the watermark that closes the last window in which an identity of this one could be repeated."""

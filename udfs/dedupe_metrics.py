@@ -1,6 +1,6 @@
 """What the dedupe tells Flink's metrics: a few sums for each parcel (`udfs.packing`), never a call for each click."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import get_args
 
 import polars as pl
@@ -17,15 +17,16 @@ class DedupeMetrics:
     - `outcome.clicks`: how many clicks went that way;
     - `reason.invalid`: how many records were invalid for that reason;
     - `parcels`: how many came;
-    - `identities`: how many are held in memory, `slices`: in how many entries of the state, at the last bundle's end.
+    - the gauges `identities`: how many are held in memory, `slices`: in how many entries of the state all are,
+      `slices_read`: how many of these were read back so far; at the last bundle's end.
     """
 
-    def __init__(self, group: MetricGroup, identities: Callable[[], int], slices: Callable[[], int]) -> None:
+    def __init__(self, group: MetricGroup, gauges: Mapping[str, Callable[[], int]]) -> None:
         self._parcels = group.counter("parcels")
         self._outcomes = {name: group.add_group("outcome", name).counter("clicks") for name in OUTCOMES}
         self._reasons = {name: group.add_group("reason", name).counter("invalid") for name in get_args(Reason)}
-        group.gauge("identities", identities)
-        group.gauge("slices", slices)
+        for name, value in gauges.items():
+            group.gauge(name, value)
 
     def parcel(self) -> None:
         """Note that a parcel came."""

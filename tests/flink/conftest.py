@@ -11,7 +11,7 @@ from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.table import Schema, StreamTableEnvironment
 
 from jobs import tables
-from jobs.click_stream import build
+from jobs.click_stream import build, little_cache
 from jobs.operators import name_operators
 from jobs.settings import Settings
 from tests.builders import MINUTE, NOON
@@ -67,6 +67,7 @@ def environment(settings: Settings, batch: int) -> tuple[StreamExecutionEnvironm
     for name, value in options.items():
         configuration.set_string(name, value)
     env = StreamExecutionEnvironment.get_execution_environment(configuration)
+    env.configure(little_cache())
     env.set_parallelism(settings.parallelism)
     return env, StreamTableEnvironment.create(env)
 

@@ -75,6 +75,13 @@ def test_clicks_of_one_ad_are_summed_over_buckets_and_subtasks(run):
     assert published.terms == {NOON: (600, 300, 300, 0, 0)}
 
 
+def test_identities_that_may_not_be_in_memory_are_found_in_the_state(run):
+    clicks = [at(minute * MINUTE, f"user-{user}", click_id=str(user)) for minute in range(3) for user in range(40)]
+    published = run(clicks, buckets=1, max_identities_in_memory=0)  # a slice for each click, so that they are merged
+    assert published.clicks == {("ad-1", NOON): 40}
+    assert published.terms == {NOON: (40, 40, 0, 0, 0)} | {NOON + n * MINUTE: (40, 0, 40, 0, 0) for n in (1, 2)}
+
+
 LATE = record(raw(click_timestamp=NOON + 2, country="DE"), key=b"any \xff")
 
 

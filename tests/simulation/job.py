@@ -37,10 +37,10 @@ class Job:
         self.log: list[list[Record]] = [[] for _ in range(PARTITIONS)]
         self.highest = BEFORE_ALL  # watermark that any subtask had, in the life the last checkpoint remembers
         self.completed: deque[tuple[Checkpoint, int]] = deque([(Checkpoint(keys=fresh()), BEFORE_ALL)], maxlen=3)
-        self.restore(2)
+        self.restore(2, 0)
 
-    def restore(self, subtasks: int) -> None:
-        """Forget all but the log and the last checkpoint; go on from it, with so many subtasks."""
+    def restore(self, subtasks: int, most_in_memory: int) -> None:
+        """Forget all but the log and the last checkpoint; go on from it, with so many subtasks, each so bounded."""
         checkpoint, self.highest = self.completed[-1]
         keys = copied(checkpoint.keys)
         self.sources = [
@@ -48,7 +48,7 @@ class Job:
             for source in range(SOURCES)
         ]
         self.subtasks = [
-            Subtask({key: keys[key] for key in range(BUCKETS) if key % subtasks == number}, SOURCES)
+            Subtask({key: keys[key] for key in range(BUCKETS) if key % subtasks == number}, SOURCES, most_in_memory)
             for number in range(subtasks)
         ]
         self.pending: Checkpoint | None = None

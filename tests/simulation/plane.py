@@ -21,7 +21,6 @@ from udfs.dedupe import INVALID, LATE, DedupeClicks, DedupeRules
 from udfs.packing import Clicks, Rejects, bucket_of
 
 BUCKETS = 4
-RULES = DedupeRules(WINDOW, HORIZON, BUCKETS)
 
 
 @dataclass(frozen=True)
@@ -82,24 +81,26 @@ class Source:
 class Subtask:
     """One subtask of the dedupe: the operator, its keyed state and its timers, its channels."""
 
-    def __init__(self, keys: dict[int, Keyed], channels: int) -> None:
+    def __init__(self, keys: dict[int, Keyed], channels: int, most_in_memory: int) -> None:
+        self.most_in_memory = most_in_memory
         self.keys = keys
         self.channels: list[deque[Parcel | Watermark | Barrier]] = [deque() for _ in range(channels)]
         self.heard: list[int | None] = [BEFORE_ALL] * channels
         self.aligned: set[int] = set()
         self.watermark = BEFORE_ALL
         self.key = -1
-        self.operator = DedupeClicks(RULES)
+        self.operator = DedupeClicks(DedupeRules(WINDOW, HORIZON, BUCKETS, most_in_memory))
         self.operator.open(self._runtime())
 
     def _runtime(self) -> Any:
-        def slices() -> dict[int, bytes]:
+        def kept() -> dict[int, bytes]:
             return self.keys[self.key].slices
 
         identities = SimpleNamespace(
-            put=lambda at, slice_: slices().__setitem__(at, slice_),
-            remove=lambda at: slices().pop(at),
-            items=lambda: list(slices().items()),
+            get=lambda at: kept()[at],
+            put=lambda at, slice_: kept().__setitem__(at, slice_),
+            remove=lambda at: kept().pop(at),
+            items=lambda: list(kept().items()),
         )
         closed = SimpleNamespace(
             value=lambda: self.keys[self.key].closed, update=lambda at: setattr(self.keys[self.key], "closed", at)
@@ -131,6 +132,7 @@ class Subtask:
             if keyed.book.counted != counted:
                 clicks[record.window, record.ad] += 1
         assert rejected == {}, f"{rejected} was not in the parcel"
+        assert self.operator._held() <= self.most_in_memory
         rows = [row for row in out if not isinstance(row, tuple)]
         _compare(rows, keyed.book.terms[len(before.terms) :], clicks)
 

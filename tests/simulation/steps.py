@@ -16,6 +16,7 @@ MOST_LAG = 5  # in ticks: further back than the out-of-orderness
 USERS = 4
 MOST = 8
 SUBTASKS = 3
+BOUNDS = (0, 2, 10**9)  # of the identities that a subtask may hold in memory
 
 
 class Step(NamedTuple):
@@ -71,7 +72,7 @@ def play(steps: Iterable[Step]) -> None:
 
 def varied(steps: Sequence[Step], chance: random.Random, length: int) -> tuple[Step, ...]:
     """Return an interleaving of that length which begins as this one does, and goes on otherwise."""
-    cut = chance.randrange(len(steps) + 1)
+    cut = chance.randrange(1, len(steps) + 1)  # the first is how the job starts
     return (*steps[:cut], *(_any_step(chance) for _ in range(length - cut)))
 
 
@@ -86,7 +87,7 @@ def _any_step(chance: random.Random) -> Step:
             Step("deliver", (below(SUBTASKS), below(SOURCES), 1 + below(MOST))),
             Step("trigger"),
             Step("settle"),
-            Step("restore", (1 + below(SUBTASKS),)),
+            Step("restore", (1 + below(SUBTASKS), chance.choice(BOUNDS))),
         )
     )
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 
 import polars as pl
@@ -10,8 +11,9 @@ import pytest
 from tests.builders import MINUTE, NOON, SECOND, raw
 from udfs.dedupe import END_OF_INPUT, LATE, DedupeClicks, DedupeRules
 from udfs.packing import RECORD, Packing, pack
+from udfs.slices import MOST_SMALL
 
-RULES = DedupeRules(window=MINUTE, horizon=10 * MINUTE, buckets=1)
+RULES = DedupeRules(window=MINUTE, horizon=10 * MINUTE, buckets=1, most_in_memory=1_000)
 BEFORE_ALL = -(2**63)
 
 
@@ -43,8 +45,8 @@ class FakeFlink:
     def restart(self, rules: DedupeRules = RULES) -> None:
         """A new worker on the same state."""
         self.operator = DedupeClicks(rules)
-        remove = self.state.pop
-        state = SimpleNamespace(put=self.state.__setitem__, remove=remove, items=lambda: list(self.state.items()))
+        get, put, remove = self.state.__getitem__, self.state.__setitem__, self.state.pop
+        state = SimpleNamespace(get=get, put=put, remove=remove, items=lambda: list(self.state.items()))
         closed = SimpleNamespace(value=lambda: self.closed, update=lambda watermark: setattr(self, "closed", watermark))
         self.metrics = FakeMetrics(Counter())
         context = {"get_map_state": lambda _: state, "get_state": lambda _: closed}
@@ -59,6 +61,9 @@ class FakeFlink:
         rows = [(None, value, 0, offset, NOON) for offset, value in enumerate(values)]
         parcels = pack(pl.DataFrame(rows, schema=RECORD, orient="row"), Packing(MINUTE, MINUTE * 100, 1))
         return [row for parcel in parcels for row in self.operator.process_element(parcel.packed, self.context)]
+
+    def gauges(self) -> dict[str, int]:
+        return {name: value() for name, value in self.metrics.gauges.items()}
 
     def advance(self, watermark: int) -> None:
         self.watermark = watermark
@@ -125,8 +130,8 @@ def test_identities_are_gone_when_the_last_window_that_needs_them_closes(flink):
     assert len(flink.state) == 2
     flink.advance(NOON + 11 * MINUTE - 1)
     assert flink.state == {}
-    assert flink.operator._buckets[0].slices == {}
-    assert len(flink.operator._buckets[0].identities) == 0
+    assert flink.operator._buckets[0].slices.numbers == {}
+    assert flink.operator._buckets[0].identities.held == 0
 
 
 def test_a_bucket_has_one_timer_at_the_end_of_the_next_window_to_close(flink):
@@ -169,7 +174,7 @@ def test_a_timer_right_after_a_restart_clears_the_state(flink):
 
 
 def test_more_slices_than_milliseconds_in_a_window_do_not_run_into_the_next_one(flink):
-    rules = DedupeRules(window=2, horizon=4, buckets=1)
+    rules = replace(RULES, window=2, horizon=4)
     flink.restart(rules)
     for user in range(5):
         flink.send(raw(user_id=str(user), click_timestamp=NOON))
@@ -179,7 +184,7 @@ def test_more_slices_than_milliseconds_in_a_window_do_not_run_into_the_next_one(
 
 def test_state_of_another_number_of_buckets_is_refused(flink):
     flink.send(*[raw(user_id=str(user)) for user in range(20)])
-    flink.restart(DedupeRules(MINUTE, 10 * MINUTE, buckets=3))
+    flink.restart(replace(RULES, buckets=3))
     with pytest.raises(RuntimeError, match="buckets"):
         flink.send(raw())
 
@@ -203,6 +208,50 @@ def test_metrics_tell_what_became_of_the_clicks_of_each_parcel(flink):
 def test_metrics_tell_what_is_held_until_it_expires(flink):
     flink.send(raw(), raw(user_id="2"))
     flink.send(raw(user_id="3"))
-    assert (flink.metrics.gauges["identities"](), flink.metrics.gauges["slices"]()) == (3, 2)
+    assert flink.gauges() == {"identities": 3, "slices": 2, "slices_read": 0}
     flink.advance(NOON + 11 * MINUTE)
-    assert (flink.metrics.gauges["identities"](), flink.metrics.gauges["slices"]()) == (0, 0)
+    assert flink.gauges() == {"identities": 0, "slices": 0, "slices_read": 0}
+
+
+def at(minute: int, user: str) -> bytes:
+    return raw(user_id=user, click_id=user, click_timestamp=NOON + minute * MINUTE)
+
+
+def test_of_too_many_identities_the_oldest_windows_are_read_from_the_state(flink):
+    flink.restart(replace(RULES, most_in_memory=3))
+    flink.send(at(0, "a"), at(0, "b"))
+    flink.send(at(1, "c"))
+    assert flink.gauges() == {"identities": 3, "slices": 2, "slices_read": 0}
+    flink.send(at(1, "d"))
+    assert flink.gauges() == {"identities": 2, "slices": 3, "slices_read": 0}
+    assert terms(flink.send(at(1, "a"), at(1, "c"), at(1, "e"))) == [(NOON + MINUTE, 3, 1, 2, 0)]
+    assert flink.gauges() == {"identities": 3, "slices": 4, "slices_read": 1}
+
+
+def test_a_window_that_is_read_from_the_state_expires_like_any_other(flink):
+    flink.restart(replace(RULES, most_in_memory=0))
+    flink.send(at(0, "a"))
+    flink.advance(NOON + 11 * MINUTE - 1)
+    assert flink.state == {}
+    assert flink.operator._buckets[0].identities.dropped == set()
+    assert terms(flink.send(at(11, "a")))[0][2] == 1
+
+
+def test_a_restart_holds_no_more_identities_than_it_may_and_those_of_the_newest_windows(flink):
+    flink.send(at(2, "d"))
+    flink.send(at(0, "a"), at(0, "b"))
+    flink.send(at(1, "c"))
+    flink.restart(replace(RULES, most_in_memory=2))
+    assert terms(flink.send(at(2, "a"), at(2, "c"), at(2, "d"))) == [(NOON + 2 * MINUTE, 3, 0, 3, 0)]
+    assert flink.gauges() == {"identities": 2, "slices": 3, "slices_read": 1}
+
+
+def test_many_small_slices_that_are_read_again_and_again_become_few(flink):
+    for user in range(MOST_SMALL + 1):
+        flink.send(at(0, str(user)))
+    flink.restart(replace(RULES, most_in_memory=0))
+    flink.send(at(0, "another"))
+    assert flink.gauges()["slices"] == 2
+    flink.restart()
+    again = [at(1, str(user)) for user in range(MOST_SMALL + 1)]
+    assert terms(flink.send(*again, at(1, "another"))) == [(NOON + MINUTE, MOST_SMALL + 2, 0, MOST_SMALL + 2, 0)]

@@ -1,6 +1,6 @@
 """The dedupe in a simulated job: any interleaving of partitions, watermarks, batches, checkpoints, crashes and expiry.
 
-An interleaving is a list of up to `STEPS` steps of a fresh job, then the end of its input. Hypothesis leads the first
+An interleaving is a job's start, up to `STEPS` steps and the end of its input. Hypothesis leads the first
 `LED`, and shrinks the one that fails; the others begin as one of those and go on by chance. Counted are different ones.
 The seed is printed; `CLICKPROOF_SEED=…` gives the same interleavings again.
 """
@@ -11,15 +11,18 @@ from typing import ClassVar
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from tests.seeds import chosen_seed
 from tests.simulation import steps
 from tests.simulation.job import PARTITIONS, SOURCES
 from tests.simulation.steps import Player, Step, play, varied
+from udfs import slices
+from udfs.clicks import IDENTITY_BYTES
 
 LED, INTERLEAVINGS, STEPS = 300, 10_000, 16
 PARTITION, SOURCE, MOST = st.integers(0, PARTITIONS - 1), st.integers(0, SOURCES - 1), st.integers(1, steps.MOST)
+BOUND = st.sampled_from(steps.BOUNDS)
 LAGS = st.lists(st.integers(0, steps.MOST_LAG), min_size=1, max_size=4)
 
 
@@ -29,6 +32,10 @@ class Simulation(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.player = Player()
+
+    @initialize(most_in_memory=BOUND)
+    def start(self, most_in_memory: int) -> None:
+        self.player.take("restore", 2, most_in_memory)
 
     @rule(
         partition=PARTITION,
@@ -60,16 +67,24 @@ class Simulation(RuleBasedStateMachine):
     def settle(self) -> None:
         self.player.take("settle")
 
-    @rule(subtasks=st.integers(1, steps.SUBTASKS))
-    def crash(self, subtasks: int) -> None:
-        self.player.take("restore", subtasks)
+    @rule(subtasks=st.integers(1, steps.SUBTASKS), most_in_memory=BOUND)
+    def crash(self, subtasks: int, most_in_memory: int) -> None:
+        self.player.take("restore", subtasks, most_in_memory)
 
     def teardown(self) -> None:
         self.player.finish()
         self.played.add(tuple(self.player.steps))
 
 
+@pytest.fixture
+def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slices are full with two identities, and merged as soon as two are not."""
+    monkeypatch.setattr(slices, "FULL", 2 * IDENTITY_BYTES)
+    monkeypatch.setattr(slices, "MOST_SMALL", 1)
+
+
 @pytest.mark.long
+@pytest.mark.usefixtures("small_slices")
 def test_no_interleaving_loses_repeats_or_misjudges_a_click() -> None:
     number = chosen_seed()
     run_state_machine_as_test(
@@ -86,7 +101,7 @@ def test_no_interleaving_loses_repeats_or_misjudges_a_click() -> None:
     played, chance = set(Simulation.played), random.Random(number)
     led = sorted(played)
     while len(played) < INTERLEAVINGS:
-        another = varied(chance.choice(led), chance, STEPS)
+        another = varied(chance.choice(led), chance, 1 + STEPS)
         try:
             play(another)
         except Exception:

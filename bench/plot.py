@@ -1,0 +1,96 @@
+"""Table and plot of a published run: `python -m bench.plot`, from bench/results/latest.json into docs/performance.md.
+
+Both are made from the same rows, so the figures in the text are those of the run. Run it on what `make bench` left.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated, TypedDict
+
+import typer
+
+from bench.compare import RESULTS
+from local.submission import PROJECT
+
+DOCS = PROJECT / "docs"
+BEGIN, END = "<!-- a published run: bench.plot -->\n", "<!-- end of the run -->\n"
+COLOURS = {True: "#2a78d6", False: "#c0392b", None: "#9a9a9a"}
+VERDICTS = {True: "exact", False: "WRONG", None: "–"}
+
+
+class Row(TypedDict):
+    """A row of latest.json: medians over the rounds."""
+
+    system: str
+    parallelism: int
+    clicks_per_s: int
+    cpu_s_per_million: float
+    wall_s: float
+    correct: bool | None
+    finished: bool
+    rounds: list[int]
+
+
+def main(
+    results: Annotated[Path, typer.Option(help="File of a run.", exists=True)] = RESULTS / "latest.json",
+    docs: Annotated[Path, typer.Option(help="Directory of performance.md.")] = DOCS,
+) -> None:
+    """Put the table into performance.md, and the plot beside it."""
+    rows: list[Row] = json.loads(results.read_text(encoding="ascii"))
+    page = docs / "performance.md"
+    page.write_text(with_table(page.read_text(encoding="utf-8"), rows), encoding="utf-8")
+    draw(rows, docs / "performance.svg")
+
+
+def with_table(page: str, rows: list[Row]) -> str:
+    """Return the page with the run between its two marks. Raises ValueError when it has no such place."""
+    published = f"{table(rows)}\n![Clicks per second of each system](performance.svg)\n"
+    page, places = re.subn(f"(?s){BEGIN}.*{END}", lambda _: BEGIN + published + END, page)
+    if places != 1:
+        raise ValueError("performance.md has no place for a run")
+    return page
+
+
+def table(rows: list[Row]) -> str:
+    """Return the rows as Markdown; a ratio is Clickproof's rate to that of the row."""
+    own = {row["parallelism"]: row["clicks_per_s"] for row in rows if row["system"] == "clickproof"}
+    lines = [
+        "| parallelism | system | clicks/s | Clickproof is | CPU s per million | counts | rounds |",
+        "|" + "---|" * 7,
+    ]
+    for row in rows:
+        reference = own.get(row["parallelism"])
+        ratio = f"{reference / row['clicks_per_s']:.2f} x" if reference else ""
+        counts = VERDICTS[row["correct"]] if row["finished"] else "not finished"
+        rounds = ", ".join(f"{rate:,}" for rate in row["rounds"])
+        cells = (f"{row['clicks_per_s']:,}", ratio, str(row["cpu_s_per_million"]), counts, rounds)
+        lines.append(f"| {row['parallelism']} | {row['system']} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def draw(rows: list[Row], file: Path) -> None:
+    """Draw a bar for each system, a panel for each parallelism; red: wrong counts, grey: none to check."""
+    from matplotlib import pyplot  # of the group `bench`: the table needs it not
+
+    pyplot.switch_backend("svg")
+    degrees = sorted({row["parallelism"] for row in rows})
+    figure, panels = pyplot.subplots(1, len(degrees), figsize=(4.5 * len(degrees), 3.2), sharex=True, squeeze=False)
+    for panel, degree in zip(panels[0], degrees, strict=True):
+        chosen = [row for row in rows if row["parallelism"] == degree][::-1]
+        bars = panel.barh(
+            [row["system"] for row in chosen],
+            [row["clicks_per_s"] for row in chosen],
+            color=[COLOURS[row["correct"]] for row in chosen],
+        )
+        panel.bar_label(bars, fmt="{:,.0f}", padding=3, fontsize=8)
+        panel.set_title(f"parallelism {degree}, clicks/s", fontsize=10)
+        panel.set_xticks([])
+        panel.margins(x=0.2)
+    figure.tight_layout()
+    figure.savefig(file, metadata={"Date": None})
+    pyplot.close(figure)
+
+
+if __name__ == "__main__":
+    typer.run(main)

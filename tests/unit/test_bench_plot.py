@@ -1,0 +1,37 @@
+import pytest
+
+from bench.plot import BEGIN, DOCS, END, Row, table, with_table
+
+
+def a_row(system: str, clicks_per_s: int, **overrides: object) -> Row:
+    row = {"system": system, "parallelism": 2, "clicks_per_s": clicks_per_s, "cpu_s_per_million": 20.5, "wall_s": 60.0}
+    return row | {"correct": True, "finished": True, "rounds": [clicks_per_s]} | overrides  # type: ignore[return-value]
+
+
+def test_the_table_says_how_many_times_as_fast_clickproof_is():
+    rows = [a_row("clickproof", 90_000), a_row("flink-sql", 60_000), a_row("flink-sql", 50_000, parallelism=1)]
+    assert "| 2 | flink-sql | 60,000 | 1.50 x | 20.5 | exact | 60,000 |" in table(rows)
+    assert "| 1 | flink-sql | 50,000 |  | 20.5 | exact | 50,000 |" in table(rows)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "verdict"),
+    [({"correct": False}, "WRONG"), ({"correct": None}, "–"), ({"correct": None, "finished": False}, "not finished")],
+)
+def test_the_table_says_that_a_system_was_wrong_unchecked_or_cut_off(overrides, verdict):
+    assert f"| {verdict} |" in table([a_row("bytewax", 1_000, **overrides)])
+
+
+def test_a_run_takes_the_place_of_the_one_before_and_of_nothing_else():
+    page = (DOCS / "performance.md").read_text(encoding="utf-8")
+    once = with_table(page, [a_row("clickproof", 91_234)])
+    twice = with_table(once, [a_row("clickproof", 80_000)])
+    assert "91,234" in once
+    assert "91,234" not in twice
+    assert twice.split(BEGIN)[0] == page.split(BEGIN)[0]
+    assert twice.split(END)[1] == page.split(END)[1]
+
+
+def test_a_page_without_a_place_for_a_run_is_refused():
+    with pytest.raises(ValueError, match="no place"):
+        with_table("# Performance\n", [a_row("clickproof", 1)])

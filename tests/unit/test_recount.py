@@ -115,7 +115,7 @@ def test_reported_click_that_never_came_is_found(run: Run, topic: str) -> None:
 
 def test_invalid_click_reported_late_is_found(run: Run) -> None:
     run.late.append(Rejected((0, 4), "late", b"{}"))
-    assert run.problems() == ["Click 0@4 is invalid (missing_field), but was reported late."]
+    assert run.problems() == ["Click 0@4 is not counted (missing_field), but was reported late."]
 
 
 def test_late_click_that_was_counted_too_is_found(run: Run) -> None:

@@ -74,11 +74,20 @@ class Blocklist:
     def _blocked_values(self, name: str, column: pl.Series) -> Iterator[tuple[str, int, int]]:
         """Yield the column's blocked values with their spans."""
         if name == "ip":
-            for ip in set(column.drop_nulls().to_list()) if self.networks else ():
-                yield from ((ip, *span) for span in self._spans_of(ip))
+            yield from self._blocked_addresses(column)
         elif known := self.user_ids if name == "user_id" else self.countries:
             for value in known.keys() & set(column.to_list()):
                 yield from ((value, *span) for span in known[value])
+
+    def _blocked_addresses(self, column: pl.Series) -> Iterator[tuple[str, int, int]]:
+        """Do so for addresses: a kind of network that none of them lies in costs one pass over their numbers."""
+        distinct = set(column.drop_nulls().to_list()) if self.networks else ()
+        addresses = [(ip, *address) for ip in distinct if (address := _address(ip))]
+        for (bits, free), networks in self.networks.items():
+            if hit := networks.keys() & {number >> free for _, own, number in addresses if own == bits}:
+                for ip, own, number in addresses:
+                    if own == bits and number >> free in hit:
+                        yield from ((ip, *span) for span in networks[number >> free])
 
     def _spans_of(self, ip: str) -> Iterator[Span]:
         """Yield the spans of all networks that the address lies in; what is no address lies in none."""

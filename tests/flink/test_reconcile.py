@@ -192,8 +192,8 @@ def test_what_was_altered_lost_invented_and_repeated_is_found_and_repaired(case)
 
 def test_what_the_same_list_filters_is_no_difference(tmp_path):
     blocklist = tmp_path / "blocklist.csv"
-    blocklist.write_text(f"field,value,until\ncountry,ZZ,\nuser_id,late,{ARRIVED}\n")
-    late = json.dumps(a_click(user_id="late")).encode()  # it came when it was not blocked any more
+    blocklist.write_text(f"field,value,since\ncountry,ZZ,\nuser_id,late,{ARRIVED + 1}\n")
+    late = json.dumps(a_click(user_id="late")).encode()  # it came when it was not blocked yet
     clicks = [a_click(country="ZZ"), a_click(click_id="c", country="ZZ"), a_click(click_id="c"), a_click(user_id="b")]
     values = [*(json.dumps(click).encode() for click in clicks), late]
     origins = [{"key": None, "topic": "clicks", "partition": 0, "offset": offset} for offset in range(len(values))]

@@ -19,6 +19,8 @@ from audit.readable import iso_time, readable
 from audit.repairs import Outcome, Repair, check_origins, check_values, read_repairs
 from audit.repairs import replay as replay_repairs
 from audit.replay_log import open_log
+from local import blocklists
+from local.blocklists import BlocklistFile
 from local.console import Json, console, progress
 from local.external import client_options
 from local.stack import TOPICS, default_stack
@@ -100,6 +102,7 @@ def show(
 def replay(
     repaired: Annotated[Path, typer.Argument(metavar="REPAIRED.jsonl", help="Lines of `dlq show --json`, repaired.")],
     max_clock_skew: Skew = 300,
+    blocklist: BlocklistFile = None,
     bootstrap_servers: Servers = None,
     client_config: ClientConfig = None,
     as_json: Json = False,
@@ -111,7 +114,7 @@ def replay(
     """
     repairs = read_repairs(repaired)
     connection = _connection(bootstrap_servers, client_config)
-    check_values(repairs, time.time_ns() // 1_000_000 + max_clock_skew * 1000)
+    check_values(repairs, time.time_ns() // 1_000_000, max_clock_skew * 1000, blocklists.read(blocklist))
     outcome = _replay(repairs, connection)
     if as_json:
         typer.echo(json.dumps(outcome._asdict()))

@@ -12,6 +12,8 @@ import typer
 from audit.reconciliation import Reconciliation, Records, backfill, reconcile_files, reconcile_span
 from audit.report import EXIT_CODES, as_json, page, write, write_counts
 from audit.spans import archived_until, span_of
+from local import blocklists
+from local.blocklists import BlocklistFile
 from local.console import Json, console, progress
 from local.external import client_options, cluster_beside
 from local.processes import LocalError
@@ -38,18 +40,20 @@ def reconcile(
     out: Annotated[Path | None, typer.Option(help="Directory of the results. Default: in the local stack.")] = None,
     bootstrap_servers: Servers = None,
     client_config: ClientConfig = None,
+    blocklist: BlocklistFile = None,
     as_json_: Json = False,
 ) -> None:
     """Recount a span, explain what differs from the published counts, and correct it.
 
     Exit code: 0 when every difference is explained, 2 when not, 3 when the archive is incomplete.
     """
+    blocklists.read(blocklist)
     if counts or late:
         if not (counts and late and archive and out) or first or end or publish:
             raise LocalError("Files are reconciled as a whole: --archive, --counts, --late and --out, and no other.")
         _require(Path(archive), counts, late)
         with progress() as show, running_stack(SLOTS) as stack:
-            done = reconcile_files(Path(archive), counts, late, stack, show)
+            done = reconcile_files(Path(archive), counts, late, stack, show, blocklist)
     else:
         now = datetime.now(UTC)
         span = span_of(first, end, now)
@@ -57,7 +61,7 @@ def reconcile(
             raise LocalError("A broker that others run is reconciled with --out and --archive, or --source kafka.")
         with _stack(bootstrap_servers, client_config) as stack, progress() as show:
             out = out or stack.home / "reconciliations" / span.name
-            records = Records(source, _archive_url(source, archive, stack), archived_until(span, now))
+            records = Records(source, _archive_url(source, archive, stack), archived_until(span, now), blocklist)
             done = reconcile_span(span, records, stack, show, publish)
     write(done.report, done.places, out)
     _show(done, as_json_)
@@ -70,15 +74,17 @@ def backfill_counts(
     end: End = None,
     archive: Archive = None,
     source: Source = "archive",
+    blocklist: BlocklistFile = None,
     as_json_: Json = False,
 ) -> None:
     """Derive a span's counts from the archive alone. Exit code 3, and no file, when the archive is incomplete.
 
     To publish them where the topic was lost: reconcile --publish.
     """
+    blocklists.read(blocklist)
     now = datetime.now(UTC)
     span, stack = span_of(first, end, now), _running()
-    records = Records(source, _archive_url(source, archive, stack), archived_until(span, now))
+    records = Records(source, _archive_url(source, archive, stack), archived_until(span, now), blocklist)
     with progress() as show:
         done = backfill(span, records, stack, show)
     if not done.report.gaps:

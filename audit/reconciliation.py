@@ -21,6 +21,7 @@ from audit.spans import Span
 from jobs.files import HOUR_FORMAT
 from jobs.reconcile_settings import ReconcileSettings
 from jobs.settings import load, milliseconds
+from local.blocklists import blocklist_argument
 from local.keeper import kept_alive
 from local.published import read_ledger
 from local.stack import TOPICS, Stack
@@ -39,25 +40,31 @@ class Records:
     """Where the records of the clicks are: in the archive at a URL, or in the topic.
 
     `until`: those with timestamps before it (epoch ms) must be in the archive; younger ones may be on their way.
+    `blocklist`: which of them are not counted.
     """
 
     source: Literal["archive", "kafka"]
     archive: str
     until: int
+    blocklist: Path | None = None
 
     def arguments(self, span: Span) -> list[str]:
         """Return the job's arguments for the records that can matter to the span."""
         hour = datetime.fromtimestamp(read_since(span) / 1000, UTC).strftime(HOUR_FORMAT)
-        return ["--source", self.source, "--archive", self.archive, "--archive-since", hour]
+        source = ["--source", self.source, "--archive", self.archive, "--archive-since", hour]
+        return [*source, *blocklist_argument(self.blocklist)]
 
 
-def reconcile_files(archive: Path, counts: Path, late: Path, stack: Stack, on_progress: Progress) -> Reconciliation:
-    """Reconcile the files that a replay writes: all windows, every record of the archive."""
+def reconcile_files(
+    archive: Path, counts: Path, late: Path, stack: Stack, on_progress: Progress, blocklist: Path | None = None
+) -> Reconciliation:
+    """Reconcile the files that a replay writes: all windows, every record of the archive but what is blocked."""
     with _working(stack) as work:
         arguments = [
             *("--archive", archive.absolute().as_uri()),
             *("--counts-file", inputs.write_counts(counts, work / "counts")),
             *("--late-file", inputs.write_late(late, work / "late")),
+            *blocklist_argument(blocklist),
         ]
         found = recount(stack, arguments, work, on_progress)
     missing = gaps(found.coverage, found.gaps, inputs.expected_offsets(archive))

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from audit.dead_letters import LATE_REASON, Origin
 from local.processes import LocalError
+from udfs.blocklist import Blocklist
 from udfs.clicks import Invalid, judge
 
 CLICKS_AT_ONCE = 500
@@ -128,11 +129,13 @@ def check_origins(
         raise _refused(unknown[0], "is in no topic of invalid clicks")
 
 
-def check_values(repairs: Sequence[Repair], latest_timestamp: int) -> None:
-    """Raise LocalError for a value that is still invalid; `latest_timestamp`: now plus max_clock_skew, epoch ms."""
+def check_values(repairs: Sequence[Repair], now: int, max_clock_skew: int, blocklist: Blocklist | None = None) -> None:
+    """Raise LocalError for a value that is still invalid, or would be filtered again; both times in ms."""
     for repair in repairs:
         try:
-            judge(repair.value, latest_timestamp)
+            click = judge(repair.value, now + max_clock_skew)
+            if blocklist and blocklist.blocks(click, now):
+                raise _refused(repair, "is on the blocklist, and would be filtered again")
         except Invalid as invalid:
             raise _refused(repair, f"is still invalid, {invalid.reason}") from None
 

@@ -15,7 +15,7 @@ from jobs.keys import keyed
 from jobs.operators import name_operators
 from jobs.preflight import require_topics
 from jobs.setting_sources import SettingsError
-from jobs.settings import Settings, load, milliseconds
+from jobs.settings import Settings, blocklist, load, milliseconds
 from udfs.dedupe import COUNTS, INVALID, LATE, DedupeClicks, DedupeRules
 from udfs.pack_clicks import NO_BUCKET, PARCELS, pack_clicks
 from udfs.packing import Packing
@@ -55,7 +55,8 @@ def build(env: StreamTableEnvironment, clicks: Table, settings: Settings) -> Res
 
 def pack(env: StreamTableEnvironment, clicks: Table, settings: Settings) -> DataStream:
     """Judge the records, batch by batch, and pack them by bucket: a stream of `PARCELS`."""
-    packing = Packing(milliseconds(settings.window), milliseconds(settings.max_clock_skew), settings.buckets)
+    window, skew = milliseconds(settings.window), milliseconds(settings.max_clock_skew)
+    packing = Packing(window, skew, settings.buckets, blocklist(settings))
     env.create_temporary_function("pack", pack_clicks(packing))
     parcels = env.sql_query(f"""
         SELECT p.bucket, p.packed

@@ -14,7 +14,7 @@ from pyflink.table import StreamTableEnvironment, Table
 from jobs import files, tables
 from jobs.reconcile_settings import ReconcileSettings, load
 from jobs.setting_sources import SettingsError
-from jobs.settings import milliseconds
+from jobs.settings import blocklist, milliseconds
 from udfs.identify_clicks import NO_CLICK, identify_clicks
 
 MAX_PARTITIONS = 65_536
@@ -43,7 +43,8 @@ def build(env: StreamTableEnvironment, inputs: Inputs, settings: ReconcileSettin
     """Return the proof of the input, the counts beside the published ones, and the clicks in several places."""
     env.get_config().set_local_timezone("UTC")
     window, skew = milliseconds(settings.window), milliseconds(settings.max_clock_skew)
-    env.create_temporary_function("identify", identify_clicks(window, skew))
+    env.create_temporary_function("identify", identify_clicks(window, skew, blocklist(settings)))
+    env.create_temporary_function("identify_late", identify_clicks(window, skew))
     records = in_sequence(env, inputs.records)
     late = identified(env, inputs.late)
     places = place(env, once_each(env, records), late)
@@ -82,7 +83,7 @@ def find_gaps(env: StreamTableEnvironment, records: Table) -> Table:
 
 
 def once_each(env: StreamTableEnvironment, records: Table) -> Table:
-    """Leave out repeated rows, and what is no click."""
+    """Leave out repeated rows, and what is no click or filtered."""
     return env.sql_query(f"""
         SELECT click.high, click.low, click.window_start, click.ad_id,
                `timestamp` AS arrived, `offset` * {MAX_PARTITIONS} + `partition` AS `position`
@@ -91,10 +92,10 @@ def once_each(env: StreamTableEnvironment, records: Table) -> Table:
 
 
 def identified(env: StreamTableEnvironment, late: Table) -> Table:
-    """Identify the late clicks: they were judged valid when they came, whatever their time."""
+    """Identify the late clicks: they were judged valid, and not filtered, when they came, whatever their time."""
     return env.sql_query(f"""
         SELECT click.high, click.low, click.window_start, click.ad_id
-        FROM (SELECT identify(`value`, CAST({2**62} AS BIGINT)) AS click FROM {late})
+        FROM (SELECT identify_late(`value`, CAST({2**62} AS BIGINT)) AS click FROM {late})
         WHERE click.window_start <> {NO_CLICK}""")
 
 

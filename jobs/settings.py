@@ -11,6 +11,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from jobs.setting_sources import SettingsError, from_arguments, from_environment, from_file
+from udfs.blocklist import Blocklist, BlocklistError, read_blocklist
 
 SECTION = "clickproof"
 
@@ -86,6 +87,8 @@ class Settings(JobSettings):
     max_identities_in_memory: Annotated[int, Field(ge=0)] = 5_000_000
     """Of each subtask, up to 150 bytes each; the oldest windows' are read from RocksDB when there are more."""
     top_ads: Annotated[int, Field(ge=1, le=10_000)] = 100
+    blocklist: Path | None = None
+    """CSV file of what is not to be counted (`udfs.blocklist`), read once, where the job is submitted."""
 
     archive: Annotated[str, Field(pattern=r"^[a-z0-9]+:/")] = "file:///opt/clickproof/archive"
     """URL of the archive's directory, on any file system that Flink reads and writes."""
@@ -145,6 +148,14 @@ def sasl_password(settings: JobSettings) -> str:
         return settings.sasl_password_file.read_text().strip()
     except OSError as error:
         raise SettingsError(f"sasl_password_file: {error.strerror}: {settings.sasl_password_file}") from None
+
+
+def blocklist(settings: Settings) -> Blocklist | None:
+    """Read the list of what is not to be counted, if there is one; raises `SettingsError`."""
+    try:
+        return None if settings.blocklist is None else read_blocklist(settings.blocklist)
+    except BlocklistError as error:
+        raise SettingsError(f"blocklist: {error}") from None
 
 
 def _first_error(invalid: ValidationError) -> str:

@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from ingest.producer import send_lines
+from local import blocklists
 from local import replay as replaying
+from local.blocklists import BlocklistFile
 from local.console import Json, console, progress
 from local.demo import run_demo
 from local.generator import generate as write_clicks
@@ -69,15 +71,17 @@ def replay(
     file: File,
     out: Annotated[Path, typer.Option(help="Directory of the results; it is made if there is none.")],
     parallelism: Annotated[int, typer.Option(min=1, help="Of the job.")] = 2,
+    blocklist: BlocklistFile = None,
     as_json: Json = False,
 ) -> None:
     """Count a file's clicks: counts.csv, late.jsonl, invalid.jsonl and ledger.json, or an error and nothing."""
     _require_file(file)
     _require_directory(out)
+    blocklists.read(blocklist)
     with progress() as show:
         show("Starting Kafka and Flink", 0)
         with replaying.running_stack(parallelism) as stack:
-            result = replaying.replay(file, out, stack, parallelism, show)
+            result = replaying.replay(file, out, stack, parallelism, show, blocklist)
     if as_json:
         typer.echo(json.dumps(result.summary(), indent=2))
     else:

@@ -6,7 +6,10 @@ Nothing here is shared with the job or its functions, nor with their libraries: 
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
+
+from local.blocking import Entry, blocked
 
 MAX_BYTES = 65_536
 MAX_DEPTH = 64
@@ -24,14 +27,16 @@ class Click(NamedTuple):
 
 
 class Judgement(NamedTuple):
-    """A click, or the `reason` why it is none; `timestamp` is what could be read of its time."""
+    """A click, or the `reason` why it is none or is not counted; `timestamp` is what could be read of its time."""
 
     click: Click | None
     reason: str | None
     timestamp: int | None
 
 
-def judge(value: bytes | None, record_timestamp: int, max_clock_skew: int) -> Judgement:
+def judge(
+    value: bytes | None, record_timestamp: int, max_clock_skew: int, blocklist: Sequence[Entry] = ()
+) -> Judgement:
     """Judge a record's value; both times in milliseconds."""
     if value is not None and len(value) > MAX_BYTES:
         return Judgement(None, "too_large", None)
@@ -42,6 +47,8 @@ def judge(value: bytes | None, record_timestamp: int, max_clock_skew: int) -> Ju
     reason = _first_offence(fields, latest)
     readable = _timestamp_offence(fields, latest) is None
     timestamp = fields["click_timestamp"] if readable else None
+    if reason is None and blocked(blocklist, fields, record_timestamp):
+        reason = "filtered"
     return Judgement(None if reason else _click(fields), reason, timestamp)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from local.blocking import read_entries
 from local.books import Books, Cell
 from local.judge import Judgement, judge
 
@@ -52,20 +53,23 @@ def recount(
     ledger: Mapping[int, Mapping[str, int]],
     out_of_orderness: int = OUT_OF_ORDERNESS,
     max_clock_skew: int = MAX_CLOCK_SKEW,
+    blocklist: Path | None = None,
 ) -> list[str]:
     """Return what is wrong with the results of the raw `records`, a sentence each; nothing if they are exact.
 
     `counts`: clicks by (window's start, ad); `ledger`: its terms by the minute's start. Both settings in milliseconds.
+    `blocklist`: the job's, if it had one.
     Duplicates must lie within the dedupe horizon and agree in window and ad, or ValueError is raised.
     """
     books = Books(out_of_orderness)
     problems: list[str] = []
+    entries = read_entries(blocklist) if blocklist else []
     late_at, invalid_at = _by_origin(late, "late", problems), _by_origin(invalid, "invalid", problems)
     for record in records:
         if record.key == HEARTBEAT_KEY and record.value is None:
             books.advance(record.timestamp)
             continue
-        judgement = judge(record.value, record.timestamp, max_clock_skew)
+        judgement = judge(record.value, record.timestamp, max_clock_skew, entries)
         origin = (record.partition, record.offset)
         problems += _place(books, record, judgement, late_at.pop(origin, None), invalid_at.pop(origin, None))
     problems += _unknown(late_at, "late") + _unknown(invalid_at, "invalid")
@@ -94,7 +98,7 @@ def _place(
     if judgement.click is None:
         books.book_invalid(record.timestamp)
         if late:
-            yield f"{name} is invalid ({judgement.reason}), but was reported late."
+            yield f"{name} is not counted ({judgement.reason}), but was reported late."
         if invalid is None or invalid.reason != judgement.reason:
             yield f"{name} is {judgement.reason}, but was {f'called {invalid.reason}' if invalid else 'not reported'}."
         return
@@ -120,6 +124,7 @@ def recount_files(
     now: int,
     out_of_orderness: int = OUT_OF_ORDERNESS,
     max_clock_skew: int = MAX_CLOCK_SKEW,
+    blocklist: Path | None = None,
 ) -> list[str]:
     """Return what is wrong with the files in `results` that a replay of the file `clicks` made; nothing if exact.
 
@@ -128,9 +133,10 @@ def recount_files(
     """
     books = Books(out_of_orderness)
     problems: list[str] = []
+    entries = read_entries(blocklist) if blocklist else []
     late, invalid = (Counter(_lines(results / name)) for name in ("late.jsonl", "invalid.jsonl"))
     for number, line in enumerate(_lines(clicks), start=1):
-        click, reason, timestamp = judge(line, now, max_clock_skew)
+        click, reason, timestamp = judge(line, now, max_clock_skew, entries)
         books.advance(timestamp)
         if click is None:
             books.book_invalid(now)

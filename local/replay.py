@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ingest.producer import send_lines
 from local.archiving import archive_topic, flatten
+from local.blocklists import blocklist_argument
 from local.deployment import Deployment, deployment
 from local.keeper import kept_alive
 from local.processes import LocalError, exit_on_sigterm
@@ -63,12 +64,14 @@ def running_stack(slots: int) -> Iterator[Stack]:
         yield stack
 
 
-def replay(file: Path, out: Path, stack: Stack, parallelism: int, on_progress: Progress) -> Replay:
+def replay(
+    file: Path, out: Path, stack: Stack, parallelism: int, on_progress: Progress, blocklist: Path | None = None
+) -> Replay:
     """Run the file's lines through the job; write its results, and the archive of the lines, to `out`.
 
     They are written last, and only if they add up. Raises LocalError, ProduceError or KafkaError.
     """
-    settings = [*SETTINGS, "--parallelism", str(parallelism)]
+    settings = [*SETTINGS, "--parallelism", str(parallelism), *blocklist_argument(blocklist)]
     with kept_alive(stack), deployment(stack, "replay", max(PARTITIONS, parallelism), settings) as job:
         start = time.monotonic()
         lines = send_lines(

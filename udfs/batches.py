@@ -8,31 +8,34 @@ import numpy as np
 import polars as pl
 import polars_hash as plh
 
-from udfs.clicks import IDENTITY_BYTES, MAX_LENGTHS, MAX_VALUE_BYTES, Invalid, judge
+from udfs.blocklist import Blocklist
+from udfs.clicks import FILTERED, IDENTITY_BYTES, MAX_LENGTHS, MAX_VALUE_BYTES, Invalid, judge
 from udfs.plain_json import KEY_END, KNOWN_FIELDS, KNOWN_KEY, PLAIN_OBJECT, TEXT_FIELDS
 
 JUDGED = {"click_timestamp": pl.Int64, "ad_id": pl.String, "identity": pl.Binary, "reason": pl.String}
-"""A verdict: either the click or the reason why it is none."""
+"""A verdict: either the click, or the reason why it is none or is not counted."""
 
 _FIELDS = pl.Struct(dict.fromkeys(TEXT_FIELDS, pl.String) | {"click_timestamp": pl.Int64})
 
 
-def judge_batch(records: pl.DataFrame, max_clock_skew: int) -> pl.DataFrame:
-    """Judge the values of a batch.
+def judge_batch(records: pl.DataFrame, max_clock_skew: int, blocklist: Blocklist | None = None) -> pl.DataFrame:
+    """Judge the values of a batch; valid clicks that the list blocks are `filtered`.
 
     `records` has the columns value (raw bytes) and timestamp (the record's, epoch ms); `max_clock_skew` is in ms.
     Returns one row (schema `JUDGED`) for each record, in the records' order.
     """
-    plain, valid = _read_plain(records, max_clock_skew)
+    plain, valid = _read_plain(records, max_clock_skew, blocklist)
     if valid.all():
         return plain
     odd = np.flatnonzero(~valid.to_numpy())
     order = np.arange(len(records))
     order[odd] = len(records) + np.arange(len(odd))
-    return pl.concat([plain, _judge_one_by_one(records[odd], max_clock_skew)])[order]
+    return pl.concat([plain, _judge_one_by_one(records[odd], max_clock_skew, blocklist)])[order]
 
 
-def _read_plain(records: pl.DataFrame, max_clock_skew: int) -> tuple[pl.DataFrame, pl.Series]:
+def _read_plain(
+    records: pl.DataFrame, max_clock_skew: int, blocklist: Blocklist | None
+) -> tuple[pl.DataFrame, pl.Series]:
     """Read the plain clicks as columns; returns the verdicts and where they hold: elsewhere they mean nothing."""
     text = _texts(records["value"])
     plain = text.str.contains(PLAIN_OBJECT) & (text.str.len_bytes() <= MAX_VALUE_BYTES)
@@ -49,7 +52,17 @@ def _read_plain(records: pl.DataFrame, max_clock_skew: int) -> tuple[pl.DataFram
         keys=pl.col("text").str.count_matches(KEY_END, literal=True),
     )
     valid = (read["valid"] & _repeats_no_key(text, read)).fill_null(False)
-    return pl.DataFrame([read[name] for name in JUDGED]), valid
+    verdicts = pl.DataFrame([read[name] for name in JUDGED])
+    return (verdicts if blocklist is None else _filtered(verdicts, blocklist.blocked(clicks))), valid
+
+
+def _filtered(verdicts: pl.DataFrame, blocked: pl.Series) -> pl.DataFrame:
+    """Leave of blocked clicks nothing but the reason."""
+    if not blocked.any():
+        return verdicts
+    is_blocked = pl.lit(blocked)
+    click = [name for name in JUDGED if name != "reason"]
+    return verdicts.select(pl.when(~is_blocked).then(pl.col(click)), reason=pl.when(is_blocked).then(pl.lit(FILTERED)))
 
 
 def _repeats_no_key(text: pl.Series, read: pl.DataFrame) -> pl.Series:
@@ -100,17 +113,21 @@ def _identity() -> pl.Expr:
     return digest.str.head(2 * IDENTITY_BYTES).str.decode("hex")
 
 
-def _judge_one_by_one(records: pl.DataFrame, max_clock_skew: int) -> pl.DataFrame:
+def _judge_one_by_one(records: pl.DataFrame, max_clock_skew: int, blocklist: Blocklist | None) -> pl.DataFrame:
     verdicts = [
-        _verdict(value, timestamp + max_clock_skew)
+        _verdict(value, timestamp, max_clock_skew, blocklist)
         for value, timestamp in records.select("value", "timestamp").iter_rows()
     ]
     return pl.DataFrame(verdicts, schema=JUDGED, orient="row")
 
 
-def _verdict(value: bytes | None, latest_timestamp: int) -> tuple[int | None, str | None, bytes | None, str | None]:
+def _verdict(
+    value: bytes | None, timestamp: int, max_clock_skew: int, blocklist: Blocklist | None
+) -> tuple[int | None, str | None, bytes | None, str | None]:
     try:
-        click = judge(value, latest_timestamp)
+        click = judge(value, timestamp + max_clock_skew)
     except Invalid as invalid:
         return None, None, None, invalid.reason
+    if blocklist is not None and blocklist.blocks(click, timestamp):
+        return None, None, None, FILTERED
     return click.click_timestamp, click.ad_id, click.identity(), None

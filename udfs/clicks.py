@@ -22,7 +22,10 @@ Reason = Literal[
     "too_long",
     "timestamp_out_of_range",
     "future_timestamp",
+    "filtered",
 ]
+"""Why a record is not counted: it is no valid click, or it is one that the blocklist (`udfs.blocklist`) filters."""
+FILTERED: Reason = "filtered"
 
 IDENTITY_BYTES = 16
 MAX_VALUE_BYTES = 64 * 1024
@@ -53,6 +56,7 @@ class Click:
     user_id: str
     ip: str
     click_id: str | None = None
+    country: str | None = None
 
     def identity(self) -> bytes:
         """16 bytes that stand for this click: the head of the BLAKE3 digest of `identity_text`."""
@@ -76,9 +80,10 @@ def judge(value: bytes | None, latest_timestamp: int) -> Click:
     ad_id, user_id, ip = (_text(fields, name) for name in ("ad_id", "user_id", "ip"))
     click_timestamp = _timestamp(fields, latest_timestamp)
     click_id = _text(fields, "click_id") if fields.get("click_id") is not None else None
-    if not isinstance(fields.get("country"), str | None):
+    country = fields.get("country")
+    if not isinstance(country, str | None):
         raise Invalid("wrong_type")
-    return Click(click_timestamp, ad_id, user_id, ip, click_id)
+    return Click(click_timestamp, ad_id, user_id, ip, click_id, country)
 
 
 def _text(fields: dict[str, Any], name: str) -> str:

@@ -30,7 +30,7 @@ _RECORD_TYPES = [_BYTES, _BYTES, Types.INT(), Types.LONG(), Types.LONG()]
 LATE = OutputTag("late", Types.ROW_NAMED(_RECORD, _RECORD_TYPES))
 """A late click's own bytes and its origin."""
 INVALID = OutputTag("invalid", Types.ROW_NAMED([*_RECORD, "reason"], [*_RECORD_TYPES, Types.STRING()]))
-"""An invalid record's own bytes, its origin and the reason why it is no click."""
+"""An invalid or filtered record's own bytes, its origin and the reason."""
 
 _BEFORE_ALL = -(2**63)
 END_OF_INPUT = 2**63 - 1

@@ -7,9 +7,10 @@ from pyflink.table import DataTypes
 from pyflink.table.udf import UserDefinedScalarFunctionWrapper, udf
 
 from udfs.batches import judge_batch
+from udfs.blocklist import Blocklist
 
 NO_CLICK = -1
-"""The window's start of what is no click."""
+"""The window's start of what is no click, or is filtered."""
 
 _CLICK = DataTypes.ROW(
     [
@@ -21,7 +22,9 @@ _CLICK = DataTypes.ROW(
 )
 
 
-def identify_clicks(window: int, max_clock_skew: int) -> UserDefinedScalarFunctionWrapper:
+def identify_clicks(
+    window: int, max_clock_skew: int, blocklist: Blocklist | None = None
+) -> UserDefinedScalarFunctionWrapper:
     """Return the function `identify(value, timestamp) -> ROW(high, low, window_start, ad_id)`; all times in ms.
 
     `high` and `low` are the halves of the click's identity. It is declared as not deterministic, though it is, because
@@ -34,7 +37,7 @@ def identify_clicks(window: int, max_clock_skew: int) -> UserDefinedScalarFuncti
         records = pl.DataFrame(
             [pl.Series("value", values.tolist(), pl.Binary), pl.Series("timestamp", arrivals, pl.Int64)]
         )
-        clicks = judge_batch(records, max_clock_skew)
+        clicks = judge_batch(records, max_clock_skew, blocklist)
         identities = b"".join(clicks["identity"].fill_null(bytes(16)).to_list())
         halves = np.frombuffer(identities, ">i8").astype(np.int64).reshape(-1, 2)
         starts = (clicks["click_timestamp"] // window * window).fill_null(NO_CLICK)

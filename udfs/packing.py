@@ -15,6 +15,7 @@ from itertools import groupby
 import polars as pl
 
 from udfs.batches import judge_batch
+from udfs.blocklist import Blocklist
 
 RECORD = pl.Schema(
     {
@@ -30,11 +31,12 @@ RECORD = pl.Schema(
 
 @dataclass(frozen=True)
 class Packing:
-    """How clicks are packed: the window and `max_clock_skew` in milliseconds, and the number of buckets."""
+    """How clicks are packed: window and `max_clock_skew` in milliseconds, number of buckets, what is not counted."""
 
     window: int
     max_clock_skew: int
     buckets: int
+    blocklist: Blocklist | None = None
 
 
 @dataclass(frozen=True)
@@ -62,14 +64,14 @@ class Clicks:
 
 @dataclass(frozen=True)
 class Rejects:
-    """Invalid records: `reason`, then the schema `RECORD`."""
+    """Invalid and filtered records: `reason`, then the schema `RECORD`."""
 
     records: pl.DataFrame
 
 
 def pack(records: pl.DataFrame, packing: Packing) -> Iterator[Parcel]:
     """Judge a batch of records (schema `RECORD`) and pack each into one parcel."""
-    judged = judge_batch(records, packing.max_clock_skew)
+    judged = judge_batch(records, packing.max_clock_skew, packing.blocklist)
     rows = judged.hstack(records).with_row_index("row")
     if judged["reason"].null_count() < len(judged):
         rejects = rows.filter(pl.col("reason").is_not_null())

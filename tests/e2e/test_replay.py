@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from local import cli
+from local.blocking import read_entries
 from local.generator import generate
 from local.judge import judge
 from local.recount import MAX_CLOCK_SKEW, recount_files
@@ -64,17 +65,22 @@ ODD_CLICKS = [
 ]
 
 
+BLOCKED = [raw(user_id="bot"), raw(user_id="bot", extra=[]), raw(ip="::ffff:10.66.0.1"), raw(country="ZZ")]
+NOT_BLOCKED = [raw(user_id="Bot"), raw(ip="10.67.0.1"), raw(country="YY")]
+BLOCKLIST = "field,value,until\nuser_id,bot,\nip,10.66.0.0/16,\ncountry,ZZ,\ncountry,YY,2026-01-01T00:00:00Z\n"
+
+
 def a_file(tmp_path: Path, content: bytes) -> Path:
     file = tmp_path / "clicks.jsonl"
     file.write_bytes(content)
     return file
 
 
-def replayed(stack: Stack, file: Path, out: Path) -> dict[str, int]:
+def replayed(stack: Stack, file: Path, out: Path, blocklist: Path | None = None) -> dict[str, int]:
     """Replay the file, see the results recounted, return the ledger."""
     now = int(time.time() * 1000)
-    result = replay(file, out, stack, 2, lambda doing, lines: None)
-    assert recount_files(file, out, now) == []
+    result = replay(file, out, stack, 2, lambda doing, lines: None, blocklist)
+    assert recount_files(file, out, now, blocklist=blocklist) == []
     assert json.loads((out / "ledger.json").read_text()) == result.ledger
     return result.ledger
 
@@ -88,19 +94,22 @@ def test_200_000_clicks_of_every_kind_are_exact(stack: Stack, tmp_path: Path) ->
     assert min(ledger.values()) > 0
 
 
-def invalid_ones(lines: list[bytes]) -> list[bytes]:
+def rejects(lines: list[bytes], blocklist: Path) -> list[bytes]:
     now = int(time.time() * 1000)  # a time that was tampered with may lie between the clicks' and this
-    return [line for line in lines if judge(line, now, MAX_CLOCK_SKEW).click is None]
+    entries = read_entries(blocklist)
+    return [line for line in lines if judge(line, now, MAX_CLOCK_SKEW, entries).click is None]
 
 
 def test_every_odd_line_is_processed_exactly_once(stack: Stack, tmp_path: Path) -> None:
-    assert invalid_ones(GARBAGE) == GARBAGE
-    fuzz = list(fuzzed(chosen_seed(), FUZZED, NOON))
-    file = a_file(tmp_path, b"\n".join([*GARBAGE, *ODD_CLICKS, *POISON, *fuzz, *GARBAGE, *ODD_CLICKS]))
-    ledger = replayed(stack, file, tmp_path)
-    invalid = [*GARBAGE, *invalid_ones([*POISON, *fuzz]), *GARBAGE]
+    blocklist = tmp_path / "blocklist.csv"
+    blocklist.write_text(BLOCKLIST)
+    assert rejects(GARBAGE + BLOCKED + NOT_BLOCKED, blocklist) == GARBAGE + BLOCKED
+    fuzz = [*POISON, *fuzzed(chosen_seed(), FUZZED, NOON)]
+    lines = [*GARBAGE, *ODD_CLICKS, *BLOCKED, *fuzz, *NOT_BLOCKED, *GARBAGE, *ODD_CLICKS]
+    ledger = replayed(stack, a_file(tmp_path, b"\n".join(lines)), tmp_path, blocklist)
+    invalid = [*GARBAGE, *BLOCKED, *rejects(fuzz, blocklist), *GARBAGE]
     assert ledger["invalid"] == len(invalid)
-    assert ledger["counted"] + ledger["late"] >= len(ODD_CLICKS)
+    assert ledger["counted"] + ledger["late"] >= len(ODD_CLICKS) + len(NOT_BLOCKED)
     assert (tmp_path / "invalid.jsonl").read_bytes() == b"\n".join([*invalid, b""])
 
 

@@ -68,6 +68,16 @@ def test_invalid_records_are_booked_on_the_minute_of_their_own_timestamp(rejects
     assert rejects.terms == {NOON: (invalid + 1, 1, 0, 0, invalid)}
 
 
+def test_a_blocked_click_is_filtered_and_has_no_part_in_the_dedupe(run, tmp_path):
+    blocklist = tmp_path / "blocklist.csv"
+    blocklist.write_text("field,value\nip,10.66.0.0/16\n")
+    blocked = at(0, click_id="c", ip="10.66.0.1")
+    published = run([blocked, at(1, click_id="c"), at(2, click_id="c")], batch=3, blocklist=blocklist)
+    assert published.terms == {NOON: (2, 1, 1, 0, 0), NOON + 2 * MINUTE: (1, 0, 0, 0, 1)}
+    ((_, value, headers),) = published.invalid
+    assert (value, headers["clickproof.reason"]) == (blocked[1], b"filtered")
+
+
 def test_clicks_of_one_ad_are_summed_over_buckets_and_subtasks(run):
     clicks = [at(user, f"user-{user}", ad_id=f"ad-{user % 3}") for user in range(300)]
     published = run(clicks + clicks, batch=100, parallelism=2, buckets=16)

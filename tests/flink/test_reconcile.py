@@ -59,7 +59,7 @@ class Case:
                 places.setdefault(identity, (clock(click) // MINUTE * MINUTE, click["ad_id"]))
         return Counter(places.values())
 
-    def reconcile(self) -> Reconciliation:
+    def reconcile(self, blocklist: Path | None = None) -> Reconciliation:
         """Write the files and reconcile them."""
         archive = self.home / "archive"
         archive.mkdir(exist_ok=True)
@@ -71,7 +71,7 @@ class Case:
             csv.writer(file).writerows(rows)
         (self.home / "late.jsonl").write_bytes(b"".join(line + b"\n" for line in self.late))
         files = (archive, self.home / "counts.csv", self.home / "late.jsonl")
-        return reconcile_files(*files, a_stack(self.home), lambda doing, done: None)
+        return reconcile_files(*files, a_stack(self.home), lambda doing, done: None, blocklist)
 
 
 ROW = {
@@ -188,6 +188,21 @@ def test_what_was_altered_lost_invented_and_repeated_is_found_and_repaired(case)
     expected = Counter({altered: -7, deleted: numbers[deleted], doubled: -numbers[doubled], invented: -3})
     expected[place_of(dropped)] += whole[place_of(dropped)][0] - causes(found)[place_of(dropped)][0]
     assert unexplained == {place: clicks for place, clicks in expected.items() if clicks}
+
+
+def test_what_the_same_list_filters_is_no_difference(tmp_path):
+    blocklist = tmp_path / "blocklist.csv"
+    blocklist.write_text(f"field,value,since\ncountry,ZZ,\nuser_id,late,{ARRIVED + 1}\n")
+    late = json.dumps(a_click(user_id="late")).encode()  # it came when it was not blocked yet
+    clicks = [a_click(country="ZZ"), a_click(click_id="c", country="ZZ"), a_click(click_id="c"), a_click(user_id="b")]
+    values = [*(json.dumps(click).encode() for click in clicks), late]
+    origins = [{"key": None, "topic": "clicks", "partition": 0, "offset": offset} for offset in range(len(values))]
+    records = [{"value": value, "timestamp": ARRIVED, **origin} for value, origin in zip(values, origins, strict=True)]
+    case = Case(tmp_path, records, [late], Counter({(NOON, "ad-1"): 2}))
+    filtered = case.reconcile(blocklist)
+    assert exact_places(filtered) == {(NOON, "ad-1"): 3}
+    assert (filtered.report.verdict, filtered.report.late) == ("explained", 1)
+    assert case.reconcile().report.unexplained == 1
 
 
 def test_records_that_are_missing_are_reported_with_their_offsets(case):

@@ -23,7 +23,7 @@ def with_extra(json_text: str) -> bytes:
 
 
 def test_a_click_is_read_as_its_fields():
-    assert judge(raw(country="DE", referrer="x"), FAR_FUTURE) == Click(NOON, "ad-1", "user-1", "10.0.0.1")
+    assert judge(raw(country="DE", referrer="x"), FAR_FUTURE) == Click(NOON, "ad-1", "user-1", "10.0.0.1", country="DE")
 
 
 def test_json_whitespace_around_a_click_is_fine():

@@ -73,3 +73,14 @@ def test_security_options_come_from_a_file(monkeypatch, capsys, connections, tmp
     config.write_text('{"security_protocol": "SSL"}')
     assert run(monkeypatch, *options) == 0
     assert connections[-1] == {"bootstrap_servers": "broker:9092", "security_protocol": "SSL"}
+
+
+def test_a_bad_blocklist_stops_a_replay_before_anything_is_read(monkeypatch, capsys, connections, tmp_path: Path):
+    repaired, blocklist = tmp_path / "repaired.jsonl", tmp_path / "blocklist.csv"
+    repaired.write_text("")
+    blocklist.write_text("field,value\nip,10.0.0\n")
+    assert run(monkeypatch, "replay", str(repaired), "--blocklist", str(blocklist)) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"The blocklist {blocklist}, line 2: '10.0.0' does not appear to be")
+    assert error.count("\n") == 1
+    assert connections == []

@@ -2,6 +2,7 @@ import polars as pl
 import pytest
 
 from tests.builders import MINUTE, NOON, raw
+from udfs.blocklist import Blocklist, Span
 from udfs.clicks import judge
 from udfs.packing import RECORD, Clicks, Packing, Rejects, bucket_of, pack, unpack
 
@@ -39,6 +40,13 @@ def test_invalid_records_are_packed_with_their_reasons():
         ("missing_field", b"key", b"{}", 1, 1, NOON),
         ("not_json", b"key", None, 1, 2, NOON),
     ]
+    assert clicks.ad_ids == ["ad-1"]
+
+
+def test_filtered_clicks_are_packed_with_the_invalid_records():
+    packing = Packing(MINUTE, 5 * MINUTE, 1, Blocklist(countries={"ZZ": [Span(until=NOON + 1)]}))
+    rejects, clicks = parts(raw(country="ZZ"), b"{}", raw(country="DE"), packing=packing)
+    assert [row[0] for row in rejects.records.rows()] == ["filtered", "missing_field"]
     assert clicks.ad_ids == ["ad-1"]
 
 

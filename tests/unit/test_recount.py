@@ -115,7 +115,7 @@ def test_reported_click_that_never_came_is_found(run: Run, topic: str) -> None:
 
 def test_invalid_click_reported_late_is_found(run: Run) -> None:
     run.late.append(Rejected((0, 4), "late", b"{}"))
-    assert run.problems() == ["Click 0@4 is invalid (missing_field), but was reported late."]
+    assert run.problems() == ["Click 0@4 is not counted (missing_field), but was reported late."]
 
 
 def test_late_click_that_was_counted_too_is_found(run: Run) -> None:
@@ -281,3 +281,15 @@ def test_spoiled_file_is_found(replay: Path, name: str, old: str, new: str, prob
     path = replay / name
     path.write_text(path.read_text().replace(old, new))
     assert any(problem in found for found in recount_files(replay / "clicks.jsonl", replay, PRODUCED))
+
+
+def test_a_click_on_the_blocklist_that_was_not_filtered_is_found(run: Run, tmp_path: Path) -> None:
+    blocklist = tmp_path / "blocklist.csv"
+    blocklist.write_text("field,value\ncountry,DE\n")
+    records = [Record(0, offset, PRODUCED, None, value, {}) for offset, value in enumerate(run.clicks)]
+    problems = recount(records, run.counts, run.late, run.invalid, run.ledger, blocklist=blocklist)
+    assert "Click 0@1 is filtered, but was not reported." in problems
+    run.invalid.append(Rejected((0, 1), "filtered", run.clicks[1]))
+    run.ledger[NOON] |= {"raw": 3, "duplicate": 0}
+    run.ledger[PRODUCED] |= {"raw": 2, "invalid": 2}
+    assert recount(records, run.counts, run.late, run.invalid, run.ledger, blocklist=blocklist) == []

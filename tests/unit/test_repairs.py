@@ -12,7 +12,8 @@ from audit import repairs
 from audit.dead_letters import Origin
 from audit.repairs import Mark, Outcome, Repair, check_origins, check_values, read_repairs, replay
 from local.processes import LocalError
-from tests.builders import FAR_FUTURE, NOON, raw
+from tests.builders import FAR_FUTURE, MINUTE, NOON, raw
+from udfs.blocklist import read_blocklist
 
 
 class Killed(Exception):  # noqa: N818 - what befalls a process, not a fault of it
@@ -64,6 +65,7 @@ def a_repair(offset: int, value: bytes = raw()) -> Repair:
     return Repair(offset + 1, Origin("clicks", 0, offset), value)
 
 
+SKEW = 5 * MINUTE
 REPAIRS = [a_repair(offset, raw(user_id=str(offset))) for offset in range(5)]
 
 
@@ -133,10 +135,18 @@ def test_a_click_replayed_with_another_value_is_refused_and_nothing_is_sent() ->
 def test_a_value_that_is_still_invalid_is_refused_with_its_reason() -> None:
     broken = a_repair(6, raw(ip=...))
     with pytest.raises(LocalError, match=r"Line 7 \(clicks/0/6\) is still invalid, missing_field; nothing was sent"):
-        check_values([REPAIRS[0], broken], NOON)
+        check_values([REPAIRS[0], broken], NOON, 0)
     with pytest.raises(LocalError, match="future_timestamp"):
-        check_values(REPAIRS, NOON - 1)
-    check_values(REPAIRS, NOON)
+        check_values(REPAIRS, NOON - 1 - SKEW, SKEW)
+    check_values(REPAIRS, NOON - SKEW, SKEW)
+
+
+def test_a_click_that_would_be_filtered_again_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "blocklist.csv"
+    file.write_text(f"field,value,until\nip,10.0.0.0/8,{NOON}\n")
+    with pytest.raises(LocalError, match=r"Line 1 .* is on the blocklist, and would be filtered again; nothing was"):
+        check_values(REPAIRS, NOON - 1, SKEW, read_blocklist(file))
+    check_values(REPAIRS, NOON, SKEW, read_blocklist(file))
 
 
 def test_late_clicks_are_refused_and_told_why() -> None:

@@ -97,11 +97,17 @@ class Member:
         return Reason.WINDOW_CLOSED if timestamp < said.closed else None
 
     def watermark(self, positions: Positions) -> float:
-        """Return the watermark that all events here allow for; an idle one holds as little back as a retired one."""
+        """Return the watermark that all events here allow for; an idle one holds as little back as a retired one.
+
+        One that is known to be added again holds back what was not closed by then.
+        """
         if self.idle:
             return RETIRED
-        here = list(takewhile(lambda said: said.holds(positions), self.said))
-        return max(here[-1].watermark, here[-1].closed) if here else self.said[0].closed
+        here = sum(1 for _ in takewhile(lambda said: said.holds(positions), self.said))
+        begins_later = here == 0 or (self.said[here - 1].watermark == RETIRED and here < len(self.said))
+        if begins_later:
+            return self.said[here].closed
+        return max(self.said[here - 1].watermark, self.said[here - 1].closed)
 
     def forget(self, positions: Positions, closed: float, window: int, waits: bool) -> None:
         """Drop the statements that can refuse no event any more; `waits`: events of it wait to be published."""

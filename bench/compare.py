@@ -5,25 +5,20 @@ out-of-orderness, checkpoints every 10 s where there are such. Rounds go through
 moment of the machine meets each. The rate is that of the steady state: warm-up and end are left out.
 """
 
-import json
 import statistics
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from bench.contest import Contest, prepare
+from bench.contest import Contest, opened
 from bench.on_flink import SYSTEMS
+from bench.results import RESULTS, Row, compared, write
 from bench.run import Run
 from local.broker import Broker
 from local.console import console, errors
-from local.processes import exit_on_sigterm, free_port
-from local.submission import PROJECT
-from local.traffic import Traffic
 
-RESULTS = PROJECT / "bench" / "results"
 Runs = dict[tuple[str, int], list[Run]]
 
 
@@ -42,19 +37,11 @@ def main(
     if unknown := sorted(set(names) - SYSTEMS.keys()):
         raise typer.BadParameter(f"There is no system {', '.join(unknown)}: choose from {', '.join(SYSTEMS)}.")
     runs: Runs = {(name, degree): [] for degree in degrees for name in names}
-    with tempfile.TemporaryDirectory() as home, exit_on_sigterm():
-        broker = Broker(Path(home) / "kafka", free_port())
-        try:
-            broker.start()
-            errors.print(f"Generating {clicks:,} clicks")
-            contest = prepare(Traffic(clicks, late=0, invalid=0, future=0), broker, Path(home))
-            for number in range(rounds):
-                _round(number + 1, runs, contest, broker, Path(home))
-        finally:
-            broker.stop()
+    with opened(clicks) as (contest, broker, home):
+        for number in range(rounds):
+            _round(number + 1, runs, contest, broker, home)
     rows = [_row(name, degree, of_system) for (name, degree), of_system in runs.items()]
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "latest.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="ascii")
+    write(rows, out / "latest.json")
     console.print(_table(rows))
     if strict and not all(row["finished"] and row["correct"] is not False for row in rows):
         raise typer.Exit(1)
@@ -68,7 +55,7 @@ def _round(number: int, runs: Runs, contest: Contest, broker: Broker, home: Path
         errors.print(f"Round {number}, parallelism {degree}, {name}: {run.clicks_per_s:,.0f} clicks/s {ending}")
 
 
-def _row(name: str, degree: int, runs: list[Run]) -> dict[str, object]:
+def _row(name: str, degree: int, runs: list[Run]) -> Row:
     """A row of the results: medians; correct only if every round was."""
     known = [run.exact for run in runs if run.exact is not None]
     return {
@@ -83,16 +70,11 @@ def _row(name: str, degree: int, runs: list[Run]) -> dict[str, object]:
     }
 
 
-def _table(rows: list[dict[str, object]]) -> Table:
+def _table(rows: list[Row]) -> Table:
     table = Table("parallelism", "system", "clicks/s", "clickproof is", "CPU s/million", "wall s", "counts", "rounds")
-    own = {row["parallelism"]: row["clicks_per_s"] for row in rows if row["system"] == "clickproof"}
-    verdicts = {True: "exact", False: "WRONG", None: "–"}
-    for row in rows:
-        rate, reference = float(str(row["clicks_per_s"])), own.get(row["parallelism"])
-        ratio = f"{float(str(reference)) / rate:.2f} x" if reference else ""
-        counts = verdicts[row["correct"]] if row["finished"] else "not finished"  # type: ignore[index]
-        cells = (row["parallelism"], row["system"], f"{rate:,.0f}", ratio, row["cpu_s_per_million"], row["wall_s"])
-        table.add_row(*map(str, cells), counts, ", ".join(f"{each:,}" for each in row["rounds"]))  # type: ignore[attr-defined]
+    for row, ratio, counts, rounds in compared(rows):
+        rate, cpu, wall = f"{row['clicks_per_s']:,}", str(row["cpu_s_per_million"]), str(row["wall_s"])
+        table.add_row(str(row["parallelism"]), row["system"], rate, ratio, cpu, wall, counts, rounds)
     return table
 
 

@@ -1,15 +1,19 @@
 """What all systems are given: one topic of clicks, and the counts that a plain recount of the clicks comes to."""
 
 import json
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ingest.producer import read_lines, send_lines
 from local.broker import Broker
+from local.console import errors
 from local.generator import generate
+from local.processes import exit_on_sigterm, free_port
 from local.topics import read_topic
 from local.traffic import MINUTE, Traffic
 
@@ -42,6 +46,20 @@ class Contest:
         counts = {(row["window_start"], row["ad_id"]): row["clicks"] for row in rows if row["ad_id"] != CLOSING_AD}
         closing = sum(row["ad_id"] == CLOSING_AD for row in rows)
         return len(counts) + closing == len(rows) and counts == self.exact
+
+
+@contextmanager
+def opened(clicks: int) -> Iterator[tuple[Contest, Broker, Path]]:
+    """Yield a contest over so many clean clicks, its broker, and a temporary home; both are gone on exit."""
+    with tempfile.TemporaryDirectory() as folder, exit_on_sigterm():
+        home = Path(folder)
+        broker = Broker(home / "kafka", free_port())
+        try:
+            broker.start()
+            errors.print(f"Generating {clicks:,} clicks")
+            yield prepare(Traffic(clicks, late=0, invalid=0, future=0), broker, home), broker, home
+        finally:
+            broker.stop()
 
 
 def prepare(traffic: Traffic, broker: Broker, home: Path) -> Contest:

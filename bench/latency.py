@@ -17,6 +17,7 @@ import typer
 from kafka import KafkaConsumer
 from rich.table import Table
 
+from bench.results import RESULTS, write
 from ingest.heartbeat import KafkaTopic
 from ingest.producer import send_lines
 from local.console import Json, console, errors
@@ -25,10 +26,8 @@ from local.generator import generate
 from local.processes import await_until
 from local.published import await_committed, decided_clicks, published_windows, recount_topics
 from local.stack import PARTITIONS, temporary_stack
-from local.submission import PROJECT
 from local.traffic import MINUTE, Traffic
 
-RESULTS = PROJECT / "bench" / "results"
 PATIENCE = 120.0
 POLL_MS = 50
 
@@ -78,8 +77,7 @@ def main(
 ) -> None:
     """Measure the latency from a window's end to its committed counts, at each rate on a stack of its own."""
     rows = [_measure(each, minutes) for each in rate]
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "latency.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="ascii")
+    write(rows, out / "latency.json")
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
     else:

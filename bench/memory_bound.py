@@ -4,33 +4,20 @@ The streaming job over one topic, once with each `max_identities_in_memory`, eve
 memory is the largest resident set of all Python workers together: most of it are their libraries and batches.
 """
 
-import tempfile
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from bench.contest import Contest, prepare
+from bench.contest import Contest, opened
 from bench.on_flink import FlinkSystem, clickproof
+from bench.results import verdict
 from bench.run import Run
 from local.broker import Broker
 from local.console import console, errors
-from local.processes import exit_on_sigterm, free_port
 from local.stack import JOB
-from local.traffic import Traffic
-
-
-@dataclass(frozen=True)
-class Bounded:
-    """The streaming job's arguments, with a bound."""
-
-    most: int
-
-    def __call__(self, contest: Contest, name: str, parallelism: int) -> list[str]:
-        """Return them."""
-        return [*clickproof(contest, name, parallelism), "--max-identities-in-memory", str(self.most)]
 
 
 def main(
@@ -42,26 +29,19 @@ def main(
 ) -> None:
     """Run the job with each bound, and show rate and memory."""
     table = Table("bound", "clicks/s", "CPU s/million", "Python workers, peak MB", "counts")
-    with tempfile.TemporaryDirectory() as home, exit_on_sigterm():
-        broker = Broker(Path(home) / "kafka", free_port())
-        try:
-            broker.start()
-            errors.print(f"Generating {clicks:,} clicks")
-            contest = prepare(Traffic(clicks, late=0, invalid=0, future=0), broker, Path(home))
-            runs = {most: _run(most, contest, broker, Path(home), parallelism) for most in map(int, bounds.split(","))}
-        finally:
-            broker.stop()
+    with opened(clicks) as (contest, broker, home):
+        runs = {most: _run(most, contest, broker, home, parallelism) for most in map(int, bounds.split(","))}
     for most, run in runs.items():
-        counts = ("exact" if run.exact else "WRONG") if run.finished else "not finished"
         cells = f"{run.clicks_per_s:,.0f}", f"{run.cpu_s_per_million:.1f}", f"{run.python_bytes / 1e6:,.0f}"
-        table.add_row(f"{most:,}", *cells, counts)
+        table.add_row(f"{most:,}", *cells, verdict(run.exact, run.finished))
     console.print(table)
     raise typer.Exit(0 if all(run.exact for run in runs.values()) else 1)
 
 
 def _run(most: int, contest: Contest, broker: Broker, home: Path, parallelism: int) -> Run:
     errors.print(f"Bound {most:,}")
-    return FlinkSystem(JOB, Bounded(most)).run(contest, broker, home, f"bound-{most}", parallelism)
+    bounded = partial(clickproof, more=["--max-identities-in-memory", str(most)])
+    return FlinkSystem(JOB, bounded).run(contest, broker, home, f"bound-{most}", parallelism)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -48,11 +48,11 @@ class FlinkSystem:
         return Run.of(meter, contest.clicks, wall, exact, finished)
 
 
-def clickproof(contest: Contest, name: str, parallelism: int) -> list[str]:
-    """The streaming job's arguments, as a replay has them."""
+def clickproof(contest: Contest, name: str, parallelism: int, more: Sequence[str] = ()) -> list[str]:
+    """The streaming job's arguments, as a replay has them, and `more`."""
     topics = JobTopics().prefixed(name)._replace(clicks=TOPIC)
     own = ["--deployment", name, "--bootstrap-servers", contest.bootstrap_servers]
-    return [*own, *topics.arguments(), "--bounded", "--idle-timeout", "24 h", "--parallelism", str(parallelism)]
+    return [*own, *topics.arguments(), "--bounded", "--idle-timeout", "24 h", "--parallelism", str(parallelism), *more]
 
 
 def peer(contest: Contest, name: str, parallelism: int, **more: object) -> list[str]:

@@ -6,30 +6,16 @@ Both are made from the same rows, so the figures in the text are those of the ru
 import json
 import re
 from pathlib import Path
-from typing import Annotated, TypedDict
+from typing import Annotated
 
 import typer
 
-from bench.compare import RESULTS
+from bench.results import RESULTS, Row, compared
 from local.submission import PROJECT
 
 DOCS = PROJECT / "docs"
 BEGIN, END = "<!-- a published run: bench.plot -->\n", "<!-- end of the run -->\n"
 COLOURS = {True: "#2a78d6", False: "#c0392b", None: "#9a9a9a"}
-VERDICTS = {True: "exact", False: "WRONG", None: "–"}
-
-
-class Row(TypedDict):
-    """A row of latest.json: medians over the rounds."""
-
-    system: str
-    parallelism: int
-    clicks_per_s: int
-    cpu_s_per_million: float
-    wall_s: float
-    correct: bool | None
-    finished: bool
-    rounds: list[int]
 
 
 def main(
@@ -54,16 +40,11 @@ def with_table(page: str, rows: list[Row]) -> str:
 
 def table(rows: list[Row]) -> str:
     """Return the rows as Markdown; a ratio is Clickproof's rate to that of the row."""
-    own = {row["parallelism"]: row["clicks_per_s"] for row in rows if row["system"] == "clickproof"}
     lines = [
         "| parallelism | system | clicks/s | Clickproof is | CPU s per million | counts | rounds |",
         "|" + "---|" * 7,
     ]
-    for row in rows:
-        reference = own.get(row["parallelism"])
-        ratio = f"{reference / row['clicks_per_s']:.2f} x" if reference else ""
-        counts = VERDICTS[row["correct"]] if row["finished"] else "not finished"
-        rounds = ", ".join(f"{rate:,}" for rate in row["rounds"])
+    for row, ratio, counts, rounds in compared(rows):
         cells = (f"{row['clicks_per_s']:,}", ratio, str(row["cpu_s_per_million"]), counts, rounds)
         lines.append(f"| {row['parallelism']} | {row['system']} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

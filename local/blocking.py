@@ -25,8 +25,10 @@ class Entry(NamedTuple):
         return _contains(self.value, fields["ip"]) if self.field == "ip" else fields.get(self.field) == self.value
 
 
-def read_entries(path: Path) -> list[Entry]:
-    """Read the lines of a list that the job has accepted."""
+def read_entries(path: Path | None) -> list[Entry]:
+    """Read the lines of a list that the job has accepted; none where it had no list."""
+    if path is None:
+        return []
     with path.open(encoding="utf-8-sig", newline="") as file:
         return [
             Entry(row["field"], row["value"], _milliseconds(row.get("since")), _milliseconds(row.get("until")))

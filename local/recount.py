@@ -63,7 +63,7 @@ def recount(
     """
     books = Books(out_of_orderness)
     problems: list[str] = []
-    entries = read_entries(blocklist) if blocklist else []
+    entries = read_entries(blocklist)
     late_at, invalid_at = _by_origin(late, "late", problems), _by_origin(invalid, "invalid", problems)
     for record in records:
         if record.key == HEARTBEAT_KEY and record.value is None:
@@ -133,7 +133,7 @@ def recount_files(
     """
     books = Books(out_of_orderness)
     problems: list[str] = []
-    entries = read_entries(blocklist) if blocklist else []
+    entries = read_entries(blocklist)
     late, invalid = (Counter(_lines(results / name)) for name in ("late.jsonl", "invalid.jsonl"))
     for number, line in enumerate(_lines(clicks), start=1):
         click, reason, timestamp = judge(line, now, max_clock_skew, entries)

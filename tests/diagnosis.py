@@ -1,11 +1,7 @@
 """What a stack was doing when a test failed on it: unfinished jobs, memory, what the tasks wait for, the log's end."""
 
-import json
 import re
-import urllib.request
 from collections.abc import Iterator
-from http.client import HTTPException
-from typing import Any
 
 from local.job_client import FINAL_STATES
 from local.processes import LocalError
@@ -13,7 +9,6 @@ from local.stack import Stack
 
 TASK = re.compile(r"\(\d+/\d+\)#\d+")  # (subtask/parallelism)#attempt, in the names of Flink's task threads
 MOST_LINES = 40
-SECONDS = 30
 MEMORY = ",".join(
     f"Status.JVM.{name}"
     for name in ("Memory.Heap.Used", "Memory.Heap.Max", "Memory.Metaspace.Used", "GarbageCollector.All.Time")
@@ -25,8 +20,8 @@ def diagnosis(stack: Stack) -> str:
     log = ["The TaskManager's log ends:", stack.cluster.taskmanager.log_tail(MOST_LINES)]
     try:
         return "\n".join([*_jobs(stack), *_taskmanagers(stack), *log])
-    except (LocalError, OSError, HTTPException) as silent:
-        return "\n".join([repr(silent), *log])
+    except LocalError as silent:
+        return "\n".join([str(silent), *log])
 
 
 def _jobs(stack: Stack) -> Iterator[str]:
@@ -37,14 +32,9 @@ def _jobs(stack: Stack) -> Iterator[str]:
 
 def _taskmanagers(stack: Stack) -> Iterator[str]:
     for taskmanager in stack.cluster.taskmanager_ids():
-        url = f"{stack.cluster.rest_url}/taskmanagers/{taskmanager}"
-        for metric in _answer(f"{url}/metrics?get={MEMORY}"):
+        path = f"/taskmanagers/{taskmanager}"
+        for metric in stack.cluster._call(f"{path}/metrics?get={MEMORY}"):
             yield f"{metric['id']}: {metric['value']}"
-        for thread in _answer(f"{url}/thread-dump")["threadInfos"]:
+        for thread in stack.cluster._call(f"{path}/thread-dump")["threadInfos"]:
             if TASK.search(thread["threadName"]):
                 yield thread["stringifiedThreadInfo"]
-
-
-def _answer(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=SECONDS) as answer:
-        return json.load(answer)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from udfs.clicks import IDENTITY_BYTES
+from udfs.identities import joined
 
 FULL = 65_536 * IDENTITY_BYTES
 """Bytes from which on a slice is left as it is: 1 MiB."""
@@ -46,7 +47,7 @@ class Slices:
     def append(self, window_start: int, identities: Iterable[bytes]) -> None:
         """Add a slice to a window."""
         number = self.numbers.get(window_start, 0)
-        self._state.put(self._key(window_start, number), b"".join(identities))
+        self._state.put(self._key(window_start, number), joined(identities))
         self.numbers[window_start] = number + 1
 
     def read(self, window_start: int) -> Iterator[bytes]:

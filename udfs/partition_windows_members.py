@@ -104,10 +104,10 @@ class Member:
         if self.idle:
             return RETIRED
         here = sum(1 for _ in takewhile(lambda said: said.holds(positions), self.said))
-        begins_later = here == 0 or (self.said[here - 1].watermark == RETIRED and here < len(self.said))
-        if begins_later:
-            return self.said[here].closed
-        return max(self.said[here - 1].watermark, self.said[here - 1].closed)
+        last = self.said[here - 1] if here else None
+        stated = max(last.watermark, last.closed) if last else self.said[0].closed
+        begins_again = (said.closed for said in self.said[here:] if said.watermark == NEVER)
+        return min(stated, next(begins_again, stated))
 
     def forget(self, positions: Positions, closed: float, window: int, waits: bool) -> None:
         """Drop the statements that can refuse no event any more; `waits`: events of it wait to be published."""

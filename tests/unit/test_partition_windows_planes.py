@@ -97,6 +97,11 @@ BEGUN_AGAIN = [("advance", "a", 2), ("retire", "b", 0), ("retire", "a", 0), ("ad
 
 AGAIN_AFTER_AN_EVENT = [("ingest", "a", 0), ("retire", "a", 0), ("ingest", "a", 0), ("add", "a", 0), ("ingest", "a", 0)]
 """The last event is of the first one's window, though the partition is retired between them."""
+AGAIN_BELOW_ITS_WATERMARK = [
+    *(("advance", "a", 21), ("ingest", "a", 1), ("retire", "a", 0), ("add", "a", 0)),
+    *(("ingest", "a", -5), ("advance", "b", 11), ("advance", "a", 9)),
+]
+"""What the partition stated before it was retired does not hold for the event after it was added again."""
 LATE_FOR_BOTH = [("advance", "b", 4), ("advance", "a", 8), ("add", "c", 0), ("advance", "c", 9), ("ingest", "c", 3)]
 """The window was closed before the partition was added, and the partition has passed it, too."""
 
@@ -105,6 +110,7 @@ LATE_FOR_BOTH = [("advance", "b", 4), ("advance", "a", 8), ("add", "c", 0), ("ad
 @example(operations=BEGUN_AGAIN, reads=[])
 @example(operations=BEGUN_AGAIN, reads=[(False, 3), (True, 1)])
 @example(operations=AGAIN_AFTER_AN_EVENT, reads=[(False, 10), (True, 1)])
+@example(operations=AGAIN_BELOW_ITS_WATERMARK, reads=[(False, 10)])
 @example(operations=LATE_FOR_BOTH, reads=[(False, 6)])
 @given(st.lists(OPERATIONS, max_size=25), st.lists(st.tuples(st.booleans(), st.integers(1, 5))))
 def test_at_any_speed_of_either_topic_the_job_does_as_the_library(operations, reads):

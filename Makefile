@@ -103,11 +103,11 @@ test-deploy: setup ## image, packages, upgrades and disasters, tried on this mac
 fixture: setup ## keep a savepoint of this release for the tests of later ones, in tests/fixtures
 	@$(BIN)/python -m tests.savepoints tests/fixtures/savepoint-$$($(BIN)/python -c 'from importlib.metadata import version; print(version("clickproof"))').zip
 
-chaos: setup ## the attacks, SEEDS=1 of each (minutes for each seed); CLICKPROOF_SEED=… runs one again, ONLY=kills one file
-	@CLICKPROOF_SEEDS=$(or $(SEEDS),1) $(BIN)/pytest -m chaos tests/chaos/$(if $(ONLY),test_$(ONLY).py)
+chaos: setup ## the attacks, SEEDS=1 of each (minutes for each seed); TESTS_SEED=… runs one again, ONLY=kills one file
+	@TESTS_SEEDS=$(or $(SEEDS),1) $(BIN)/pytest -m chaos tests/chaos/$(if $(ONLY),test_$(ONLY).py)
 
 chaos-nightly: ## the attacks with 20 seeds of each kill, and 30 of the soak
-	@$(MAKE) chaos SEEDS=20 && CLICKPROOF_SEEDS=30 $(BIN)/pytest -m chaos tests/chaos/test_kills.py -k faults_at_random
+	@$(MAKE) chaos SEEDS=20 && TESTS_SEEDS=30 $(BIN)/pytest -m chaos tests/chaos/test_kills.py -k faults_at_random
 
 audit: setup ## look the locked packages up in the advisory database of osv.dev; needs the internet
 	@$(UV) audit --frozen

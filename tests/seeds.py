@@ -1,9 +1,9 @@
-"""Seeds of randomised tests: new ones each time, or the one in `CLICKPROOF_SEED`, to run a test again."""
+"""Seeds of randomised tests: new ones each time, or the one in `TESTS_SEED`, to run a test again."""
 
 import os
 import random
 
-SEED, SEEDS = "CLICKPROOF_SEED", "CLICKPROOF_SEEDS"
+SEED, SEEDS = "TESTS_SEED", "TESTS_SEEDS"
 
 
 def chosen_seed() -> int:
@@ -14,7 +14,7 @@ def chosen_seed() -> int:
 
 
 def chosen_seeds() -> list[int]:
-    """As many as `CLICKPROOF_SEEDS` says, by default one; the first is the chosen one."""
+    """As many as `TESTS_SEEDS` says, by default one; the first is the chosen one."""
     first = chosen_seed()
     chance = random.Random(first)
     return [first, *(chance.randrange(10**6) for _ in range(int(os.environ.get(SEEDS) or 1) - 1))]

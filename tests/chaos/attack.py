@@ -82,7 +82,7 @@ class Attack:
 
     def run(self, folder: Path, faults: list[Callable[["Attack"], None]]) -> None:
         """Send clicks, let the faults happen, wait for the end, and assert that all is exact."""
-        print(f"attack: {self.name}, CLICKPROOF_SEED={self.seed}")
+        print(f"attack: {self.name}, TESTS_SEED={self.seed}")
         traffic = Traffic(self.clicks, self.seed, minutes=4, start=self.start, ads=ADS)
         file = folder / f"attack-{self.seed}.jsonl"
         generate(traffic, file)

@@ -16,7 +16,7 @@ from tests.chaos.attack import workers
 from tests.fuzz import fuzzed
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(3_600)]
-VALUES = int(os.environ.get("CLICKPROOF_FUZZED") or 1_000_000)
+VALUES = int(os.environ.get("TESTS_FUZZED") or 1_000_000)
 MOST_MEMORY = 1_500_000_000
 
 

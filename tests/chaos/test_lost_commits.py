@@ -26,7 +26,7 @@ TRIES = 6
 
 
 def test_a_commit_that_came_too_late_is_found_in_the_log(stack: Stack, tmp_path: Path, seed: int) -> None:
-    print(f"CLICKPROOF_SEED={seed}")
+    print(f"TESTS_SEED={seed}")
     start = time.time_ns() // 1_000_000 // MINUTE * MINUTE - 30 * MINUTE
     generate(Traffic(300_000, seed, minutes=10, start=start), tmp_path / "clicks.jsonl")
     log = stack.cluster.taskmanager.log_file

@@ -2,7 +2,7 @@
 
 An interleaving is a job's start, up to `STEPS` steps and the end of its input. Hypothesis leads the first
 `LED`, and shrinks the one that fails; the others begin as one of those and go on by chance. Counted are different ones.
-The seed is printed; `CLICKPROOF_SEED=…` gives the same interleavings again.
+The seed is printed; `TESTS_SEED=…` gives the same interleavings again.
 """
 
 import random

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from zlib import crc32
 
 import psutil
 from kafka.errors import KafkaError
@@ -83,7 +84,8 @@ class Attack:
     def run(self, folder: Path, faults: list[Callable[["Attack"], None]]) -> None:
         """Send clicks, let the faults happen, wait for the end, and assert that all is exact."""
         print(f"attack: {self.name}, TESTS_SEED={self.seed}")
-        traffic = Traffic(self.clicks, self.seed, minutes=4, start=self.start, ads=ADS)
+        own_identities = crc32(f"{self.name} {self.seed}".encode())  # of all attacks on the job
+        traffic = Traffic(self.clicks, own_identities, minutes=4, start=self.start, ads=ADS)
         file = folder / f"attack-{self.seed}.jsonl"
         generate(traffic, file)
         expected = self.decided() + self.clicks

@@ -61,10 +61,10 @@ class Deployment:
         self.stack.broker.create_topics(self.topics.partitions(self.partitions))
 
     def run_bounded(self, on_progress: Progress) -> None:
-        """Submit the job and return when it is FINISHED; when its JobManager is lost, it is awaited and begun again.
+        """Submit the job and return when it is FINISHED, however often it has to be begun again.
 
-        It cannot be resumed from its checkpoint: a bounded Kafka source that a new JobManager restores never finishes
-        (FLINK-31006). So the next attempt leaves the results of the lost one behind.
+        Where it cannot be resumed from its checkpoint (`run_to_end`), the next attempt leaves the results of the lost one
+        behind.
         """
         run_to_end(self.stack.cluster, self.submit, self._begin_again, on_progress)
 

@@ -76,6 +76,11 @@ class JobClient:
         history = self._call(f"/jobs/{job_id}/exceptions")["exceptionHistory"]["entries"]
         return [entry["stacktrace"] for entry in history]
 
+    def failed_as_a_whole(self, job_id: str) -> bool:
+        """Whether ever something else than one of its tasks failed, such as a checkpoint, and took all of it along."""
+        history = self._call(f"/jobs/{job_id}/exceptions")["exceptionHistory"]["entries"]
+        return any(entry.get("taskName") is None for entry in history)
+
     def source_records(self, job_id: str) -> int:
         """The records its sources have read since the tasks last (re)started: for progress, not for proof."""
         vertices = self._call(f"/jobs/{job_id}")["vertices"]

@@ -1,4 +1,4 @@
-"""Rows 1, 2 and 3 of docs/reliability.md: what is killed or stopped, and when."""
+"""Rows 1, 2, 3 and 7 of docs/reliability.md: what is killed or stopped, and when."""
 
 import itertools
 import random
@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from local.deployment import Deployment
+from local.deployment import Deployment, deployment
+from local.published import read_published
+from local.stack import PARTITIONS, Stack
 from tests.chaos.attack import MOMENTS, TARGETS, Attack, kill, stall
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1_800)]
@@ -29,6 +31,16 @@ def test_what_stands_still_and_goes_on_writes_nothing_twice(
 ) -> None:
     attack = Attack(job, f"{target} stopped for {seconds:g} s", seed, next(starts), clicks=80_000)
     attack.run(tmp_path, [stall(target, seconds)])
+
+
+def test_a_batch_slower_than_the_idle_timeout_makes_no_click_late(
+    stack: Stack, starts: Iterator[int], tmp_path: Path, seed: int
+) -> None:
+    with deployment(stack, "slow", PARTITIONS, ["--checkpoint-interval", "2 s", "--idle-timeout", "6 s"]) as job:
+        stack.cluster.await_running(job.submit())
+        attack = Attack(job, "worker stopped beyond the idle timeout", seed, next(starts), clicks=60_000, late=0)
+        attack.run(tmp_path, 3 * [stall("worker", 15.0)])
+        assert read_published(job.connection, job.topics).late == []
 
 
 def test_faults_at_random_for_minutes_change_nothing(

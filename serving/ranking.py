@@ -7,6 +7,7 @@ from serving.models import RankedAd
 from serving.store import ON_ONE_THREAD, Store
 from serving.windows import Span
 
+SPARE = 100  # ads that are looked at beside twice the list: what is near it needs no second look
 IN_SPAN = "window_start >= {start:UInt64} AND window_start < {end:UInt64}"
 _IN_ORDER = "ORDER BY clicks DESC, ad_id LIMIT {limit:UInt32}"
 # Every row as it was inserted, also those that a later version has replaced: ten times as fast as FINAL.
@@ -53,7 +54,7 @@ class Ranking(NamedTuple):
 
 def rank_ads(store: Store, span: Span, n: int) -> Ranking:
     """Return the ads of the span, of which the first n are sure; of equal ones the first by name is before."""
-    limit = 2 * n + 100
+    limit = 2 * n + SPARE
     found = _rank_window(store, span.start, n, limit) if len(span.windows) == 1 else None
     if found is None:
         ads = store.ask(_OF_ALL, {"start": span.start, "end": span.end, "limit": limit})

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from serving import ranking
 from serving.answers import Answers
+from serving.loading import SUM_UP
 from serving.models import VERDICTS
 from serving.store import Store
 from serving.windows import Span
@@ -38,8 +39,8 @@ thoroughly = settings(max_examples=15, deadline=None, suppress_health_check=[Hea
 @given(rows=COUNTS, late=LATE, some=SPANS, n=st.integers(1, 5))
 def test_counts_equal_a_recount(store: Store, rows: list[Any], late: list[Any], some: Span, n: int) -> None:
     store.clear()
-    put(store, "counts", [a_count(*row) for row in rows])
-    put(store, "late", [a_late_click(*row) for row in late])
+    put_in_parts(store, "counts", [a_count(*row) for row in rows])
+    put_in_parts(store, "late", [a_late_click(*row) for row in late])
     answers, model = Answers(store), recount(rows, some.windows)
     totals = by_ad(model)
     ranked = sorted((-clicks, ad.encode()) for ad, clicks in totals.items() if clicks)[:n]
@@ -59,7 +60,7 @@ def test_windows_stand_as_a_recount_says(
     store: Store, rows: Any, unsummed: Any, booked: Any, ranked: Any, reconciled: Any, wanted: int
 ) -> None:
     store.clear()
-    put(store, "counts", [a_count(*row) for row in rows])
+    put_in_parts(store, "counts", [a_count(*row) for row in rows])
     sums = summed(rows)
     ledger = {}
     for number, off, unbalanced, late, version in booked:
@@ -98,8 +99,8 @@ def test_late_clicks_could_change_the_list_as_a_recount_says(
     store: Store, rows: list[Any], late: list[Any], reconciled: list[Any], some: Span, n: int, spare: int
 ) -> None:
     store.clear()
-    put(store, "counts", [a_count(*row) for row in rows])
-    put(store, "late", [a_late_click(*row) for row in late])
+    put_in_parts(store, "counts", [a_count(*row) for row in rows])
+    put_in_parts(store, "late", [a_late_click(*row) for row in late])
     put(store, "reconciliations", as_reconciliations(reconciled))
     totals = by_ad(recount(rows, some.windows))
     places = sorted((-clicks, ad.encode()) for ad, clicks in totals.items() if clicks)[:n]
@@ -111,6 +112,13 @@ def test_late_clicks_could_change_the_list_as_a_recount_says(
         found = Answers(store).top(n, some)
     assert [(-ad.clicks, ad.ad_id.encode()) for ad in found.ads] == places
     assert found.late_could_change_cut is any((-totals[ad] - more, ad.encode()) < last for ad, more in outside.items())
+
+
+def put_in_parts(store: Store, table: str, rows: list[dict[str, Any]]) -> None:
+    """Insert rows in two steps, so that what replaces and what is replaced can be in different parts."""
+    for some in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
+        store.insert(table, lines(some))
+    store.run(SUM_UP)
 
 
 def recount(rows: Iterable[Any], starts: Iterable[int]) -> dict[tuple[int, str], int]:

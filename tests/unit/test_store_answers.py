@@ -118,6 +118,12 @@ def test_a_correction_to_nothing_takes_the_ad_out(store: Store) -> None:
     assert Answers(store).window(minute(0)).window.ads == 1
 
 
+def test_an_ad_has_the_clicks_of_the_highest_version_whatever_comes_last(store: Store) -> None:
+    put(store, "counts", [a_count(0, "a", 5, version=1)])
+    put(store, "counts", [a_count(0, "a", 9)])
+    assert Answers(store).clicks("a", span(0, 0)).clicks == 5
+
+
 def test_of_equal_ads_the_first_by_name_ranks_first(store: Store) -> None:
     put_closed_windows(store, range(2), {"é": 3, "b": 3, "a": 3, "Z": 3})
     for several in (span(0, 0), span(0, 1)):

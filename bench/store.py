@@ -109,8 +109,9 @@ def _put_beside(store: Store, ads: int) -> None:
     ad = f"'ad-' || leftPad(toString(number * {LATE_SHARE}), 7, '0')"
     rows = f"SELECT {spread}, {ad}, 'clicks', 0, number, 1 FROM numbers({ads // LATE_SHARE})"
     store.run(f"INSERT INTO late {rows}")
-    store.run("INSERT INTO ledger SELECT window_start, window_start + 60000, clicks, clicks, 0, 0, 0, 1 FROM sums")
-    store.run("INSERT INTO top SELECT window_start, window_start + 60000, 1, 'ad', 1 FROM sums")
+    window, sums = f"window_start, window_start + {MINUTE}", "FROM windows WHERE about = 'sum'"
+    store.run(f"INSERT INTO ledger SELECT {window}, clicks, clicks, 0, 0, 0, 1 {sums}")
+    store.run(f"INSERT INTO top SELECT {window}, 1, 'ad', 1 {sums}")
 
 
 def _ask(store: Store, ads: int, questions: int, on_step: Callable[[str], None]) -> dict[str, float]:

@@ -8,16 +8,18 @@ from collections.abc import Callable
 from typing import Any
 
 from serving.models import AdClicks, Reconciliations, TopAds, WindowAnswer, WindowClicks, Windows
-from serving.ranking import IN_SPAN, late_could_change_cut, top_ads
+from serving.ranking import IN_SPAN, late_could_change_cut, rank_ads
 from serving.standing import Standing, newest_reconciliations, read_standing
-from serving.store import Store
+from serving.store import ON_ONE_THREAD, Store
 from serving.windows import MINUTE, Span
 
-_NEWEST_COUNTED = "SELECT window_start FROM counts ORDER BY window_start DESC LIMIT 1"
-_AD_CLICKS = f"SELECT window_start, clicks FROM counts FINAL WHERE {IN_SPAN} AND ad_id = {{ad:String}}"
-_AD_LATE = (
-    f"SELECT window_start, count() FROM late FINAL WHERE {IN_SPAN} AND ad_id = {{ad:String}} GROUP BY window_start"
-)
+# Known without reading a row: of the partition key each part keeps the greatest.
+_NEWEST_COUNTED = "SELECT max(window_start) FROM counts HAVING count() > 0"
+_OF_AD = f"""
+    SELECT window_start, clicks, 0 AS late FROM counts FINAL WHERE {IN_SPAN} AND ad_id = {{ad:String}}
+    UNION ALL
+    SELECT window_start, 0, count() FROM late FINAL WHERE {IN_SPAN} AND ad_id = {{ad:String}} GROUP BY window_start
+    {ON_ONE_THREAD}"""
 _INVALID = "SELECT reason, count() FROM invalid FINAL WHERE window_start = {start:UInt64} GROUP BY reason"
 
 
@@ -39,9 +41,9 @@ class Answers:
         span = span or Span(0, 0)
         widened = Span(max(span.start - (width - 1) * MINUTE, 0), span.end)
         standing = read_standing(self._store, widened)
-        bounds = {"start": widened.start, "end": widened.end, "ad": ad_id}
-        found = self._store.ask_all((_AD_CLICKS, bounds), (_AD_LATE, bounds))
-        clicks, late = dict(found[0]), dict(found[1])
+        found = self._store.ask(_OF_AD, {"start": widened.start, "end": widened.end, "ad": ad_id})
+        clicks = {start: counted for start, counted, _ in found if counted}
+        late = {start: known for start, _, known in found if known}
         windows = [
             _window(Span(last - (width - 1) * MINUTE, last + MINUTE), clicks, late, standing) for last in span.windows
         ]
@@ -52,10 +54,10 @@ class Answers:
         """Return the n ads with the most clicks in the span."""
         span = span or Span(0, 0)
         standing = read_standing(self._store, span)
-        ranked = top_ads(self._store, span, n)
+        ranking = rank_ads(self._store, span, n)
         judged = standing.judged_until(span.windows)
-        changeable = late_could_change_cut(self._store, span, ranked, n, judged)
-        return TopAds(**self._common(span, standing), ads=ranked, late_could_change_cut=changeable)
+        changeable = late_could_change_cut(self._store, span, ranking, n, judged)
+        return TopAds(**self._common(span, standing), ads=ranking.top(n), late_could_change_cut=changeable)
 
     def window(self, start: int) -> WindowAnswer:
         """Return all that is known of a window."""

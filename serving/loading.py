@@ -32,13 +32,11 @@ TABLES: dict[str, Rows] = dict.fromkeys(BLOCKS, rows.lines) | {
 }
 
 _DIRTY = """
-    SELECT window_start FROM (
-        SELECT window_start, touched_at, toDateTime64(0, 6) AS summed_at FROM touched
-        UNION ALL SELECT window_start, toDateTime64(0, 6), summed_at FROM sums)
-    GROUP BY window_start HAVING max(touched_at) >= max(summed_at)"""
+    SELECT window_start FROM windows WHERE about IN ('counts', 'sum')
+    GROUP BY window_start HAVING maxIf(version, about = 'counts') >= maxIf(version, about = 'sum')"""
 SUM_UP = f"""
-    INSERT INTO sums WITH now64(6) AS now
-    SELECT window_start, sum(clicks), countIf(clicks > 0), now FROM counts FINAL
+    INSERT INTO windows (window_start, about, version, clicks, ads) WITH toUnixTimestamp64Micro(now64(6)) AS now
+    SELECT window_start, 'sum', now, sum(clicks), countIf(clicks > 0) FROM counts FINAL
     WHERE window_start IN ({_DIRTY}) GROUP BY window_start
     SETTINGS do_not_merge_across_partitions_select_final = 1"""
 

@@ -1,19 +1,19 @@
 """How each window stands: its total, its ledger, and the verdict that follows."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from serving.models import VERDICTS, Reconciliation, Terms, Verdict, Window
-from serving.store import Store
+from serving.store import ON_ONE_THREAD, Store
 from serving.windows import MINUTE, Span
 from udfs.ledger import Terms as Ledger
 
 _IN_SPAN = "WHERE window_start >= {start:UInt64} AND window_start < {end:UInt64}"
-_SUMS = f"SELECT window_start, clicks, ads, summed_at FROM sums FINAL {_IN_SPAN}"
-_TOUCHED = f"SELECT window_start, touched_at FROM touched FINAL {_IN_SPAN}"
-_LEDGER = f"SELECT window_start, raw, counted, duplicate, late, invalid FROM ledger FINAL {_IN_SPAN}"
-_RANKED = f"SELECT DISTINCT window_start FROM top {_IN_SPAN} AND rank = 1"
+_WINDOWS = f"""
+    SELECT window_start, about, version, clicks, ads, raw, counted, duplicate, late, invalid
+    FROM windows FINAL {_IN_SPAN} {ON_ONE_THREAD}"""
 _NEWEST_RANKED = "SELECT window_start FROM top ORDER BY window_start DESC LIMIT 1"
 _RECONCILIATIONS = """
     SELECT `from`, `to`, version, verdict, windows, corrections, late, expired_duplicate, unexplained, published
@@ -94,23 +94,23 @@ class Standing:
 def read_standing(store: Store, span: Span) -> Standing:
     """Read how the windows of a span stand; to be read before the counts it speaks for."""
     bounds = {"start": span.start, "end": span.end}
-    of_span = ((sql, bounds) for sql in (_COVERING, _SUMS, _TOUCHED, _LEDGER, _RANKED))
-    covering, sums, touched, ledger, ranked, newest = store.ask_all(*of_span, (_NEWEST_RANKED, {}))
-    terms = {start: Ledger(*terms) for start, *terms in ledger}
-    rows = _rows({start: rest for start, *rest in sums}, dict(touched), terms, {start for (start,) in ranked})
-    return Standing(rows, newest[0][0] if newest else None, _by_window(map(_reconciliation, covering), span))
+    windows, covering, newest = store.ask_all((_WINDOWS, bounds), (_COVERING, bounds), (_NEWEST_RANKED, {}))
+    return Standing(_rows(windows), newest[0][0] if newest else None, _by_window(map(_reconciliation, covering), span))
 
 
-def _rows(
-    sums: Mapping[int, list[Any]], touched: Mapping[int, Any], ledger: Mapping[int, Ledger], ranked: Collection[int]
-) -> dict[int, Row]:
+def _rows(found: Iterable[tuple[Any, ...]]) -> dict[int, Row]:
     """The rows of the windows of which anything is known."""
-    rows = {}
-    for start in {*touched, *ledger, *ranked}:
-        clicks, ads, summed_at = sums.get(start, (0, 0, None))
-        fresh = start not in touched or (summed_at is not None and summed_at > touched[start])
-        rows[start] = Row(ledger.get(start, Ledger()), clicks, ads, start in ranked, fresh)
-    return rows
+    known: defaultdict[int, dict[str, list[int]]] = defaultdict(dict)
+    for start, about, *figures in found:
+        known[start][about] = figures
+    return {start: _row(of_window) for start, of_window in known.items()}
+
+
+def _row(known: Mapping[str, list[int]]) -> Row:
+    """The row of a window: when its newest count came, its sum, its ledger and its ranking, each as far as stored."""
+    (summed_at, clicks, ads, *_), terms = known.get("sum", (0, 0, 0)), known.get("ledger", ())[3:]
+    fresh = "counts" not in known or summed_at > known["counts"][0]
+    return Row(Ledger(*terms), clicks, ads, "ranking" in known, fresh)
 
 
 def _by_window(found: Iterable[Reconciliation], span: Span) -> dict[int, Reconciliation]:

@@ -33,6 +33,8 @@ _ASKING = {
     "optimize_move_to_prewhere_if_final": 1,
     "use_skip_indexes_if_final": 1,
 }
+ON_ONE_THREAD = "SETTINGS max_threads = 1"
+"""Ends a question that reads little: handing it from thread to thread would take longer than the reading."""
 _LOADING = {
     "max_insert_threads": 1,  # rows of one key keep their order
     "max_partitions_per_insert_block": 0,  # clicks of any day may be counted

@@ -120,9 +120,9 @@ def stored(store: Store) -> dict[str, set[tuple[Any, ...]]]:
         "late": "window_start, ad_id, `offset`",
         "invalid": "window_start, reason, `offset`",
         "reconciliations": "version, `from`, `to`",
-        "sums": "window_start, clicks",
     }
-    return {table: set(store.ask(f"SELECT {names} FROM {table} FINAL", {})) for table, names in columns.items()}
+    sums = {"sums": set(store.ask("SELECT window_start, clicks FROM windows FINAL WHERE about = 'sum'", {}))}
+    return sums | {table: set(store.ask(f"SELECT {names} FROM {table} FINAL", {})) for table, names in columns.items()}
 
 
 def published(broker: Broker) -> dict[str, set[tuple[Any, ...]]]:

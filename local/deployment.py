@@ -63,8 +63,8 @@ class Deployment:
     def run_bounded(self, on_progress: Progress) -> None:
         """Submit the job and return when it is FINISHED, however often it has to be begun again.
 
-        Where it cannot be resumed from its checkpoint (`run_to_end`), the next attempt leaves the results of the lost one
-        behind.
+        Where it cannot be resumed from its checkpoint (`run_to_end`), the next attempt leaves the results of the lost
+        one behind.
         """
         run_to_end(self.stack.cluster, self.submit, self._begin_again, on_progress)
 

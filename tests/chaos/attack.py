@@ -74,7 +74,7 @@ class Attack:
     start: int  # event time of the first click, epoch ms
     clicks: int = 20_000
     rate: int = 1_000  # clicks a second
-    late: float = Traffic.late  # share of the clicks
+    shares: dict[str, float] = field(default_factory=dict)  # of late clicks, duplicates and so on: see `Traffic`
     recoveries: list[float] = field(default_factory=list)
     _resumed_from: str | None = None
 
@@ -86,7 +86,7 @@ class Attack:
         """Send clicks, let the faults happen, wait for the end, and assert that all is exact."""
         print(f"attack: {self.name}, TESTS_SEED={self.seed}")
         own_identities = crc32(f"{self.name} {self.seed}".encode())  # of all attacks on the job
-        traffic = Traffic(self.clicks, own_identities, minutes=4, start=self.start, ads=ADS, late=self.late)
+        traffic = Traffic(self.clicks, own_identities, minutes=4, start=self.start, ads=ADS, **self.shares)
         file = folder / f"attack-{self.seed}.jsonl"
         generate(traffic, file)
         expected = self.decided() + self.clicks

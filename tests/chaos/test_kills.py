@@ -38,7 +38,8 @@ def test_a_batch_slower_than_the_idle_timeout_makes_no_click_late(
 ) -> None:
     with deployment(stack, "slow", PARTITIONS, ["--checkpoint-interval", "2 s", "--idle-timeout", "6 s"]) as job:
         stack.cluster.await_running(job.submit())
-        attack = Attack(job, "worker stopped beyond the idle timeout", seed, next(starts), clicks=60_000, late=0)
+        in_time = {"late": 0, "duplicates": 0}
+        attack = Attack(job, "worker stopped beyond the idle timeout", seed, next(starts), 60_000, shares=in_time)
         attack.run(tmp_path, 3 * [stall("worker", 15.0)])
         assert read_published(job.connection, job.topics).late == []
 

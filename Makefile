@@ -53,7 +53,11 @@ endif
 backfill: setup ## derive the counts of a span from the archive alone: FROM=2026-01-01 TO=2026-01-02, into counts.csv
 	@$(BIN)/clickproof backfill $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO)) --out counts.csv
 
-bench: setup ## Clickproof beside its peers, then the partition windows: CLICKS=4000000 ROUNDS=3 SYSTEMS=clickproof,flink-sql
+# Peers that are no Flink jobs have an environment of their own, made when one of them is chosen.
+comma := ,
+PEERS := $(filter spark bytewax quixstreams,$(subst $(comma), ,$(or $(SYSTEMS),spark)))
+
+bench: setup $(if $(PEERS),build/.peers) ## Clickproof beside its peers, then the partition windows: CLICKS=4000000 ROUNDS=3 SYSTEMS=clickproof,flink-sql
 	@$(BIN)/python -m bench.compare $(if $(CLICKS),--clicks $(CLICKS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SYSTEMS),--systems $(SYSTEMS))
 	@$(UV) sync --frozen --quiet --group bench --inexact --python $(PYTHON)
 	@$(BIN)/python -m bench.partition_windows
@@ -131,3 +135,9 @@ build/.jars: flink-conf/pom.xml
 	@echo "copying the jars pinned in flink-conf/pom.xml into build/jars"
 	@rm -rf build/jars && mvn --quiet --batch-mode --file flink-conf/pom.xml initialize
 	@mkdir -p build && touch $@
+
+build/.peers: bench/peers/pyproject.toml bench/peers/uv.lock bench/peers/pom.xml $(UV)
+	@echo "installing the peers that are no Flink jobs into build/peers-venv and build/peers-jars"
+	@UV_PROJECT_ENVIRONMENT=$(CURDIR)/build/peers-venv $(UV) sync --project bench/peers --frozen --quiet --python $(PYTHON)
+	@mvn --quiet --batch-mode --file bench/peers/pom.xml initialize
+	@touch $@

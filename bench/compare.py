@@ -13,9 +13,9 @@ import typer
 from rich.table import Table
 
 from bench.contest import Contest, opened
-from bench.on_flink import SYSTEMS
 from bench.results import RESULTS, Row, compared, write
 from bench.run import Run
+from bench.systems import SYSTEMS
 from local.broker import Broker
 from local.console import console, errors
 

@@ -52,15 +52,19 @@ class Contest:
 
 
 @contextmanager
-def opened(clicks: int) -> Iterator[tuple[Contest, Broker, Path]]:
-    """Yield a contest over so many clean clicks, its broker, and a temporary home; both are gone on exit."""
+def opened(clicks: int, **settings: Any) -> Iterator[tuple[Contest, Broker, Path]]:
+    """Yield a contest over so many clean clicks, its broker, and a temporary home; both are gone on exit.
+
+    `settings`: of the traffic, other than its defaults.
+    """
     with tempfile.TemporaryDirectory() as folder, exit_on_sigterm():
         home = Path(folder)
         broker = Broker(home / "kafka", free_port())
         try:
             broker.start()
             errors.print(f"Generating {clicks:,} clicks")
-            yield prepare(Traffic(clicks, late=0, invalid=0, future=0), broker, home), broker, home
+            traffic = Traffic(clicks, late=0, invalid=0, future=0, **settings)
+            yield prepare(traffic, broker, home), broker, home
         finally:
             broker.stop()
 

@@ -19,7 +19,7 @@ from bench.run import TIME_LIMIT, Run
 from local.broker import Broker
 from local.console import errors
 from local.java import require_java
-from local.processes import LocalError
+from local.processes import LOOPBACK, LocalError
 from local.published import JobTopics
 from local.submission import PROJECT
 
@@ -70,11 +70,11 @@ def _started(program: list[str], folder: Path) -> Iterator[subprocess.Popen[byte
     """Yield the program's process; it and whatever it started are gone on exit."""
     if not PYTHON.exists():
         raise LocalError(f"The peers' environment is missing in {PYTHON.parents[1]}: run make build/.peers.")
-    environment = {**os.environ, "JAVA_HOME": str(require_java()), "PEERS_JARS": str(JARS)}
+    own = {"JAVA_HOME": str(require_java()), "PEERS_JARS": str(JARS), "SPARK_LOCAL_IP": LOOPBACK}
     with _log(folder).open("wb") as log:
         process = subprocess.Popen(
             [str(PYTHON), *program],
-            env=environment,
+            env={**os.environ, **own},
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -5,6 +5,7 @@ An event clock is kept for each ad: bytewax has no watermark of a partition, nor
 
 import hashlib
 import json
+import socket
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -99,6 +100,15 @@ def work(task: Task, number: int, progress: Progress) -> None:
     )
 
 
+def free_addresses(processes: int) -> list[str]:
+    """Return where the processes meet; one alone needs no other."""
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(processes)] if processes > 1 else []
+    addresses = ["{}:{}".format(*probe.getsockname()) for probe in probes]
+    for probe in probes:
+        probe.close()
+    return addresses
+
+
 def recovery_directory(task: Task) -> Path:
     """Return where the snapshots are."""
     return Path(task["home"]) / "recovery"
@@ -106,6 +116,7 @@ def recovery_directory(task: Task) -> Path:
 
 if __name__ == "__main__":
     task = json.loads(sys.argv[1])
+    task["addresses"] = free_addresses(task["parallelism"])
     recovery_directory(task).mkdir()
     init_db_dir(recovery_directory(task), task["parallelism"])
     run_workers(work, task)

@@ -31,6 +31,7 @@ for option, value in {
     "spark.sql.shuffle.partitions": task["parallelism"],
     "spark.sql.session.timeZone": "UTC",
     "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
 }.items():
     builder = builder.config(option, str(value))
 spark = builder.getOrCreate()

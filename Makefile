@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 IMAGE := clickproof:0.1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status archive reconcile backfill image package bench bench-smoke bench-plot check format test test-long test-unit test-flink test-e2e test-deploy fixture chaos chaos-nightly audit clean
+.PHONY: help setup demo up down status archive reconcile backfill image package bench bench-smoke bench-curves bench-plot check format test test-long test-unit test-flink test-e2e test-deploy fixture chaos chaos-nightly audit clean
 
 help: ## list every target
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,7 +66,11 @@ bench: setup $(if $(PEERS),build/.peers) ## Clickproof beside its peers, then th
 bench-smoke: setup ## Clickproof beside Flink SQL once, in a few minutes: shows the ratio, fails on wrong or missing counts, never on time
 	@$(BIN)/python -m bench.compare --clicks 300000 --rounds 1 --systems clickproof,flink-sql --parallelism 2 --out build/bench-smoke --strict
 
-bench-plot: setup ## table and plot of the last `make bench` into docs/performance.md, to be published
+bench-curves: setup ## Clickproof's speed against horizon, ads, a hot ad, duplicates, payload: CURVES=horizon,ads CLICKS=1000000
+	@$(UV) sync --frozen --quiet --group bench --inexact --python $(PYTHON)
+	@$(BIN)/python -m bench.curves $(if $(CURVES),--curves $(CURVES)) $(if $(CLICKS),--clicks $(CLICKS)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+bench-plot: setup ## tables and plots of the last `make bench` and `make bench-curves` into docs/performance.md, to be published
 	@$(UV) sync --frozen --quiet --group bench --inexact --python $(PYTHON)
 	@$(BIN)/python -m bench.plot
 

@@ -3,7 +3,6 @@
 An event clock is kept for each ad: bytewax has no watermark of a partition, nor of the stream.
 """
 
-import hashlib
 import json
 import socket
 import sys
@@ -19,6 +18,7 @@ from bytewax.operators import StatefulBatchLogic
 from bytewax.operators.windowing import EventClock, TumblingWindower, count_window
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import cluster_main
+from identity import identity
 from workers import Progress, Task, run_workers
 
 Click = tuple[str, int]  # ad, click_timestamp
@@ -60,9 +60,7 @@ class FirstOfItsKind(StatefulBatchLogic[Click, Click, datetime]):  # type: ignor
 def parse(value: bytes) -> tuple[str, Click]:
     """Return a click by its identity."""
     click = orjson.loads(value)
-    fields = (click[name] for name in ("click_timestamp", "user_id", "ad_id", "ip"))
-    text = f"c{click['click_id']}" if click.get("click_id") else f"t{'|'.join(map(str, fields))}"
-    return hashlib.md5(text.encode()).hexdigest(), (click["ad_id"], click["click_timestamp"])
+    return identity(click), (click["ad_id"], click["click_timestamp"])
 
 
 def publishable(count: tuple[str, tuple[int, int]]) -> KafkaSinkMessage[None, bytes]:

@@ -4,13 +4,13 @@ State belongs to a message's key, so the clicks go through a topic by identity, 
 later click of the same ad alone: that each minute is published for certain, a count is published with every change.
 """
 
-import hashlib
 import json
 import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from identity import identity
 from quixstreams import Application, State
 from quixstreams.models import TopicConfig
 from workers import Progress, Task, run_workers
@@ -27,13 +27,6 @@ Click = dict[str, Any]
 def click_time(click: Click, headers: object, timestamp: int, kind: object) -> int:
     """Return event time."""
     return int(click["click_timestamp"])
-
-
-def identity(click: Click) -> str:
-    """Return what stands for a click."""
-    fields = (click[name] for name in ("click_timestamp", "user_id", "ad_id", "ip"))
-    text = f"c{click['click_id']}" if click.get("click_id") else f"t{'|'.join(map(str, fields))}"
-    return hashlib.md5(text.encode()).hexdigest()
 
 
 def is_new(click: Click, state: State) -> bool:

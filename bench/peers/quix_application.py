@@ -19,6 +19,7 @@ MINUTE = timedelta(minutes=1)
 HORIZON = timedelta(minutes=10)
 OUT_OF_ORDERNESS = timedelta(seconds=5)
 CHECKPOINTS = 10.0  # seconds
+FETCH = 64 * 1024  # bytes of a partition at a time: fewer than by default, so that the partitions are read in step
 IDLE = 10.0  # seconds without a click, after which there are no more
 
 Click = dict[str, Any]
@@ -54,6 +55,7 @@ def work(task: Task, number: int, progress: Progress) -> None:
         auto_offset_reset="earliest",
         commit_interval=CHECKPOINTS,
         state_dir=Path(task["home"]) / f"state-{number}",
+        consumer_extra_config={"max.partition.fetch.bytes": FETCH},
         on_message_processed=count_read,
         loglevel="WARNING",
     )

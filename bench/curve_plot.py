@@ -46,7 +46,7 @@ def draw_curves(rows: list[CurveRow], file: Path) -> None:
         panels[1][column].plot(values, [row["cpu_s_per_million"] for row in curve], marker="o", color="#8a5a00")
         panels[1][column].set_xlabel(curve[0]["axis"], fontsize=9)
         for panel in panels[:, column]:
-            panel.set_ylim(bottom=0)
+            panel.set_ylim(0, 1.15 * panel.dataLim.ymax)
             panel.tick_params(labelsize=8)
             panel.yaxis.set_major_formatter("{x:,.0f}")
     panels[0][0].set_ylabel("clicks/s", fontsize=9)

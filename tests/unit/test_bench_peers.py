@@ -1,8 +1,11 @@
 import pytest
 
+from bench.meter import Meter, Sample
 from bench.on_processes import told_records
 from bench.peers.identity import identity
 from bench.peers.workers import Progress
+from bench.results import compared
+from bench.run import Run
 
 A_CLICK = {"click_timestamp": 1, "user_id": "u", "ad_id": "a", "ip": "10.0.0.1", "country": "FR"}
 
@@ -30,3 +33,21 @@ def test_the_identity_of_a_click_is_its_own_id_whatever_else_differs():
 def test_without_an_own_id_each_of_the_four_fields_tells_clicks_apart(field):
     assert identity(A_CLICK) != identity(A_CLICK | {field: "other"})
     assert identity(A_CLICK) == identity(A_CLICK | {"country": "DE"})
+
+
+def test_a_run_that_failed_at_once_has_no_rate():
+    run = Run.of(Meter(), clicks=100_000, wall=0.3, exact=None, finished=False)
+    assert (run.clicks_per_s, run.cpu_s_per_million) == (0, 0)
+
+
+def test_a_run_that_failed_has_the_rate_of_what_it_read():
+    meter = Meter([Sample(time=1.0, records=5_000, cpu=2.0, python=0)])
+    assert Run.of(meter, clicks=100_000, wall=10.0, exact=None, finished=False).clicks_per_s == 500
+    assert Run.of(meter, clicks=100_000, wall=10.0, exact=True, finished=True).clicks_per_s == 10_000
+
+
+def test_nothing_is_compared_with_a_system_that_has_no_rate():
+    row = {"parallelism": 1, "clicks_per_s": 10, "correct": True, "finished": True, "rounds": [10]}
+    failed = row | {"clicks_per_s": 0, "correct": None, "finished": False, "rounds": [0]}
+    rows = [row | {"system": "clickproof"}, failed | {"system": "spark"}]
+    assert [ratio for _, ratio, _, _ in compared(rows)] == ["1.00 x", ""]

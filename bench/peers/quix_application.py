@@ -16,7 +16,8 @@ from quixstreams.models import TopicConfig
 from workers import Progress, Task, run_workers
 
 MINUTE = timedelta(minutes=1)
-HORIZON = timedelta(minutes=10)
+# An identity expires by the latest click of its partition, and the last clicks of a contest are 15 minutes ahead.
+HORIZON = timedelta(minutes=30)
 OUT_OF_ORDERNESS = timedelta(seconds=5)
 CHECKPOINTS = 10.0  # seconds
 FETCH = 64 * 1024  # bytes of a partition at a time: fewer than by default, so that the partitions are read in step

@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 IMAGE := clickproof:0.1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status archive reconcile backfill image package bench bench-smoke bench-plot check format test test-long test-unit test-flink test-e2e test-deploy fixture chaos chaos-nightly audit clean
+.PHONY: help setup demo up down status archive reconcile backfill image package bench bench-smoke bench-curves bench-plot check format test test-long test-unit test-flink test-e2e test-deploy fixture chaos chaos-nightly audit clean
 
 help: ## list every target
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,7 +53,11 @@ endif
 backfill: setup ## derive the counts of a span from the archive alone: FROM=2026-01-01 TO=2026-01-02, into counts.csv
 	@$(BIN)/clickproof backfill $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO)) --out counts.csv
 
-bench: setup ## Clickproof beside its peers, then the partition windows: CLICKS=4000000 ROUNDS=3 SYSTEMS=clickproof,flink-sql
+# Peers that are no Flink jobs have an environment of their own, made when one of them is chosen.
+comma := ,
+PEERS := $(filter spark bytewax quixstreams,$(subst $(comma), ,$(or $(SYSTEMS),spark)))
+
+bench: setup $(if $(PEERS),build/.peers) ## Clickproof beside its peers, then the partition windows: CLICKS=4000000 ROUNDS=3 SYSTEMS=clickproof,flink-sql
 	@$(BIN)/python -m bench.compare $(if $(CLICKS),--clicks $(CLICKS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SYSTEMS),--systems $(SYSTEMS))
 	@$(UV) sync --frozen --quiet --group bench --inexact --python $(PYTHON)
 	@$(BIN)/python -m bench.partition_windows
@@ -62,7 +66,11 @@ bench: setup ## Clickproof beside its peers, then the partition windows: CLICKS=
 bench-smoke: setup ## Clickproof beside Flink SQL once, in a few minutes: shows the ratio, fails on wrong or missing counts, never on time
 	@$(BIN)/python -m bench.compare --clicks 300000 --rounds 1 --systems clickproof,flink-sql --parallelism 2 --out build/bench-smoke --strict
 
-bench-plot: setup ## table and plot of the last `make bench` into docs/performance.md, to be published
+bench-curves: setup ## Clickproof's speed against horizon, ads, a hot ad, duplicates, payload: CURVES=horizon,ads CLICKS=1000000
+	@$(UV) sync --frozen --quiet --group bench --inexact --python $(PYTHON)
+	@$(BIN)/python -m bench.curves $(if $(CURVES),--curves $(CURVES)) $(if $(CLICKS),--clicks $(CLICKS)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+bench-plot: setup ## tables and plots of the last `make bench` and `make bench-curves` into docs/performance.md, to be published
 	@$(UV) sync --frozen --quiet --group bench --inexact --python $(PYTHON)
 	@$(BIN)/python -m bench.plot
 
@@ -131,3 +139,9 @@ build/.jars: flink-conf/pom.xml
 	@echo "copying the jars pinned in flink-conf/pom.xml into build/jars"
 	@rm -rf build/jars && mvn --quiet --batch-mode --file flink-conf/pom.xml initialize
 	@mkdir -p build && touch $@
+
+build/.peers: bench/peers/pyproject.toml bench/peers/uv.lock bench/peers/pom.xml $(UV)
+	@echo "installing the peers that are no Flink jobs into build/peers-venv and build/peers-jars"
+	@UV_PROJECT_ENVIRONMENT=$(CURDIR)/build/peers-venv $(UV) sync --project bench/peers --frozen --quiet --python $(PYTHON)
+	@mvn --quiet --batch-mode --file bench/peers/pom.xml initialize
+	@touch $@

@@ -13,9 +13,9 @@ import typer
 from rich.table import Table
 
 from bench.contest import Contest, opened
-from bench.on_flink import SYSTEMS
 from bench.results import RESULTS, Row, compared, write
 from bench.run import Run
+from bench.systems import SYSTEMS
 from local.broker import Broker
 from local.console import console, errors
 
@@ -27,6 +27,7 @@ def main(
     rounds: Annotated[int, typer.Option(min=1)] = 3,
     systems: Annotated[str, typer.Option(help="Names with commas between them.")] = ",".join(SYSTEMS),
     parallelism: Annotated[str, typer.Option(help="Numbers with commas between them.")] = "1,2",
+    minutes: Annotated[int, typer.Option(min=1, help="Of event time, over which the clicks are spread.")] = 10,
     out: Annotated[Path, typer.Option(help="Directory of latest.json.")] = RESULTS,
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail when counts are wrong, or a run did not finish.")
@@ -37,7 +38,7 @@ def main(
     if unknown := sorted(set(names) - SYSTEMS.keys()):
         raise typer.BadParameter(f"There is no system {', '.join(unknown)}: choose from {', '.join(SYSTEMS)}.")
     runs: Runs = {(name, degree): [] for degree in degrees for name in names}
-    with opened(clicks) as (contest, broker, home):
+    with opened(clicks, minutes=minutes) as (contest, broker, home):
         for number in range(rounds):
             _round(number + 1, runs, contest, broker, home)
     rows = [_row(name, degree, of_system) for (name, degree), of_system in runs.items()]

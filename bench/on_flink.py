@@ -67,7 +67,7 @@ def peer(contest: Contest, name: str, parallelism: int, **more: object) -> list[
     return [json.dumps(task | more)]
 
 
-SYSTEMS = {
+FLINK = {
     "clickproof": FlinkSystem(JOB, clickproof),
     "flink-sql": FlinkSystem(PEERS / "flink_sql.py", peer),
     "textbook-process": FlinkSystem(PEERS / "textbook.py", partial(peer, mode="process")),

@@ -40,6 +40,6 @@ def compared(rows: Sequence[Row]) -> Iterator[tuple[Row, str, str, str]]:
     own = {row["parallelism"]: row["clicks_per_s"] for row in rows if row["system"] == "clickproof"}
     for row in rows:
         reference = own.get(row["parallelism"])
-        ratio = f"{reference / row['clicks_per_s']:.2f} x" if reference else ""
+        ratio = f"{reference / row['clicks_per_s']:.2f} x" if reference and row["clicks_per_s"] else ""
         rounds = ", ".join(f"{rate:,}" for rate in row["rounds"])
         yield row, ratio, verdict(row["correct"], row["finished"]), rounds

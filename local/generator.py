@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from local.odd_clicks import FUTURE, INVALID, UNUSUAL, fill
-from local.traffic import DUPLICATE, FUTURISTIC, LATE, MINUTE, ODD, ORDINARY, Column, Traffic, kinds, lags
+from local.traffic import DUPLICATE, FUTURISTIC, LATE, MINUTE, ODD, ORDINARY, Column, Traffic, kinds, lags, popularity
 
 CENTURY = 3_155_760_000_000
 CHUNK = 20_000  # lines
@@ -42,13 +42,19 @@ def generate(traffic: Traffic, out: Path, on_progress: Callable[[int], None] | N
     return truth
 
 
+def _padding(characters: int) -> str:
+    """The field that makes a click longer."""
+    return f',"padding":"{"x" * characters}"' if characters else ""
+
+
 class _Stream:
     """The place in the random stream, the clicks that may be sent again, and the tallies of the truth."""
 
     def __init__(self, traffic: Traffic) -> None:
         self.traffic = traffic
         self.random = np.random.PCG64(traffic.seed)
-        self.shares = np.cumsum(1 / np.arange(1, traffic.ads + 1))  # Zipf, exponent 1
+        self.shares = popularity(traffic)
+        self.ip = f'"{_padding(traffic.padding)},"ip":"10.'
         self.ads = [f'{{"ad_id":"ad-{rank:05d}","user_id":"u-' for rank in range(1, traffic.ads + 1)]
         per_minute = max(traffic.clicks // traffic.minutes, 1)
         self.stride = -(-per_minute // REMEMBERED)  # one run of ordinary clicks in so many is remembered
@@ -98,7 +104,7 @@ class _Stream:
         octets = (user >> 16 & 255, user >> 8 & 255, user & 255)
         columns = (rank, user, *octets, timestamp, bits % np.uint64(len(COUNTRIES)))
         return [
-            f'{self.ads[ad]}{u}","ip":"10.{a}.{OCTETS[b]}.{OCTETS[c]}","click_timestamp":{time}{id_}{COUNTRIES[at]}}}'.encode()
+            f'{self.ads[ad]}{u}{self.ip}{a}.{OCTETS[b]}.{OCTETS[c]}","click_timestamp":{time}{id_}{COUNTRIES[at]}}}'.encode()
             for ad, u, a, b, c, time, at, id_ in zip(*(column.tolist() for column in columns), ids, strict=True)
         ]
 

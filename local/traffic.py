@@ -22,7 +22,8 @@ class Traffic:
     """What to generate: `clicks` raw lines over `minutes` of event time from `start` (epoch milliseconds).
 
     The rates are shares of the raw lines. Late clicks need three minutes of stream before them: a shorter one has
-    none. Raises ValueError when a setting makes no sense.
+    none. With `hot`, so large a share of the clicks is on one ad. Clicks as a usual client writes them have a field
+    of `padding` characters, if any, that nobody reads. Raises ValueError when a setting makes no sense.
     """
 
     clicks: int
@@ -34,11 +35,15 @@ class Traffic:
     ads: int = 10_000
     minutes: int = 10
     start: int = START
+    hot: float = 0
+    padding: int = 0
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        if min(self.clicks, self.seed, self.start) < 0 or min(self.ads, self.minutes) < 1:
-            raise ValueError("clicks, seed and start must not be negative, ads and minutes must be at least 1")
+        if min(self.clicks, self.seed, self.start, self.padding) < 0 or min(self.ads, self.minutes) < 1:
+            raise ValueError("clicks, seed, start and padding must not be negative, ads and minutes must be at least 1")
+        if not 0 <= self.hot < 1 or (self.hot and self.ads == 1):
+            raise ValueError("hot must be from 0 to less than 1, and needs two ads")
         rates = (self.duplicates, self.late, self.invalid, self.future)
         if min(rates) < 0 or sum(rates) > 1:
             raise ValueError("the rates must not be negative, nor their sum above 1")
@@ -52,6 +57,14 @@ class Traffic:
     def users(self) -> int:
         """A power of two, so large that no user clicks twice within twice the disorder: no accidental duplicates."""
         return 1 << max(20, (2 * DISORDER * self.clicks // self.span).bit_length())
+
+
+def popularity(traffic: Traffic) -> Column:
+    """The weights of the ads, each with those before it: Zipf's law, exponent 1; the first one's may be given."""
+    weights = 1 / np.arange(1, traffic.ads + 1)
+    if traffic.hot:
+        weights[0] = weights[1:].sum() * traffic.hot / (1 - traffic.hot)
+    return np.cumsum(weights)
 
 
 def kinds(traffic: Traffic, position: Column, chance: Column) -> Column:

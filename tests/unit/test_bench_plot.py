@@ -1,6 +1,7 @@
 import pytest
 
-from bench.plot import BEGIN, DOCS, END, Row, table, with_table
+from bench.curve_plot import CurveRow, curve_table
+from bench.plot import BEGIN, DOCS, END, Row, table, with_curves, with_table
 
 
 def a_row(system: str, clicks_per_s: int, **overrides: object) -> Row:
@@ -35,3 +36,23 @@ def test_a_run_takes_the_place_of_the_one_before_and_of_nothing_else():
 def test_a_page_without_a_place_for_a_run_is_refused():
     with pytest.raises(ValueError, match="no place"):
         with_table("# Performance\n", [a_row("clickproof", 1)])
+
+
+def a_point(value: float, clicks_per_s: int, **overrides: object) -> CurveRow:
+    row = {"curve": "hot", "axis": "share of one ad", "value": value, "clicks": 1_000_000, "parallelism": 2}
+    row |= {"clicks_per_s": clicks_per_s, "cpu_s_per_million": 20.5, "python_mb": 1_234, "correct": True}
+    return row | {"finished": True, "rounds": [clicks_per_s]} | overrides  # type: ignore[return-value]
+
+
+def test_the_table_of_curves_says_what_was_changed_and_whether_the_counts_were_right():
+    table = curve_table([a_point(0.1, 90_000), a_point(0.5, 80_000, correct=False)])
+    assert "| share of one ad | 0.1 | 90,000 | 20.5 | 1,234 | exact |" in table
+    assert "| share of one ad | 0.5 | 80,000 | 20.5 | 1,234 | WRONG |" in table
+
+
+def test_curves_and_a_run_are_published_in_places_of_their_own():
+    page = (DOCS / "performance.md").read_text(encoding="utf-8")
+    both = with_curves(with_table(page, [a_row("clickproof", 91_234)]), [a_point(0.1, 76_543)])
+    assert "91,234" in both
+    assert "Runs of 1,000,000 clicks at parallelism 2." in both
+    assert "76,543" in with_table(both, [a_row("clickproof", 1)])

@@ -138,8 +138,35 @@ def test_no_late_clicks_in_a_stream_that_is_too_short(tmp_path: Path) -> None:
     assert generate(Traffic(clicks=1_000, minutes=3, late=0.5), tmp_path / "clicks")["late_sent"] == 0
 
 
+def test_a_hot_ad_has_the_share_that_was_asked_for(tmp_path: Path) -> None:
+    generate(Traffic(clicks=20_000, hot=0.5, invalid=0), tmp_path / "clicks")
+    lines = (tmp_path / "clicks").read_bytes().splitlines()
+    assert sum(b'"ad-00001"' in line for line in lines) / len(lines) == pytest.approx(0.5, abs=0.02)
+
+
+def test_padding_makes_a_click_longer_and_nothing_else(tmp_path: Path) -> None:
+    for padding in (0, 500):
+        generate(Traffic(clicks=1_000, padding=padding), tmp_path / str(padding))
+    plain, padded = (
+        [judge(line, IN_TEN_YEARS, 300_000) for line in (tmp_path / str(padding)).read_bytes().split(b"\n")[:-1]]
+        for padding in (0, 500)
+    )
+    assert padded == plain
+    assert (tmp_path / "500").stat().st_size > (tmp_path / "0").stat().st_size + 490_000
+
+
 @pytest.mark.parametrize(
-    "settings", [{"clicks": -1}, {"ads": 0}, {"minutes": 0}, {"late": -0.1}, {"late": 0.5, "invalid": 0.6}]
+    "settings",
+    [
+        {"clicks": -1},
+        {"ads": 0},
+        {"minutes": 0},
+        {"late": -0.1},
+        {"late": 0.5, "invalid": 0.6},
+        {"hot": 1},
+        {"hot": 0.5, "ads": 1},
+        {"padding": -1},
+    ],
 )
 def test_senseless_settings_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must"):

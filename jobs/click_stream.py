@@ -11,7 +11,7 @@ from pyflink.datastream import DataStream, StreamExecutionEnvironment
 from pyflink.table import Schema, StreamTableEnvironment, Table
 
 from jobs import tables
-from jobs.keys import keyed
+from jobs.keys import in_java, keyed
 from jobs.operators import name_operators
 from jobs.preflight import require_topics
 from jobs.setting_sources import SettingsError
@@ -93,8 +93,9 @@ def count_by_country(env: StreamTableEnvironment, decided: DataStream, settings:
     """Sum the clicks per ad and country in the same windows, ready to be published."""
     parts = env.from_data_stream(in_java(decided, BY_COUNTRY), _with_watermark())
     of_cells = f"""
-        SELECT country, ad_id, part, `start`, event_time
-        FROM {parts} CROSS JOIN UNNEST(clicks) AS countries(country, ads) CROSS JOIN UNNEST(ads) AS cells(ad_id, part)"""
+        SELECT ad_id, country, part, `start`, event_time
+        FROM {parts} CROSS JOIN UNNEST(clicks) AS countries(country, ads)
+        CROSS JOIN UNNEST(ads) AS cells(ad_id, part)"""
     return publishable(env, _summed(env, env.sql_query(of_cells), "ad_id, country", settings), "ad_id, country")
 
 

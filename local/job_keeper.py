@@ -7,6 +7,7 @@ from further arguments or the environment.
 
 import argparse
 import logging
+import os
 import signal
 import sys
 import threading
@@ -18,7 +19,8 @@ from kafka.errors import KafkaError
 from jobs.settings import load
 from local.external import ExternalBroker, ExternalCluster
 from local.processes import LocalError
-from local.stack import ARCHIVE_JOB, JOB, PARTITIONS, TOPICS
+from local.published import topics_of
+from local.stack import ARCHIVE_JOB, JOB, PARTITIONS
 from local.stack_job import StackJob
 
 JOBS = {"stream": JOB, "archive": ARCHIVE_JOB}
@@ -47,6 +49,7 @@ def main() -> None:
     state = options.home / "state"
     state.mkdir(exist_ok=True)
     broker = ExternalBroker("" if options.check else load(arguments).bootstrap_servers, {}, options.home)
+    topics = topics_of(arguments, os.environ)
     own = ["--bootstrap-servers", broker.bootstrap_servers, *arguments]
     job = StackJob(options.job, JOBS[options.job], state / f"{options.job}-job.json", cluster, lambda: own)
     if options.check:
@@ -58,7 +61,7 @@ def main() -> None:
         signal.signal(number, lambda *_: stop.set())
 
     def start() -> None:
-        broker.create_topics(TOPICS.partitions(PARTITIONS))
+        broker.create_topics(topics.partitions(PARTITIONS))
         job.start()
 
     keep(start, lambda: stop.wait(INTERVAL))

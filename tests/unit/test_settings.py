@@ -5,7 +5,7 @@ import pytest
 from jobs.reconcile_settings import load as load_reconciliation
 from jobs.setting_sources import SettingsError
 from jobs.settings import load, sasl_password
-from local.published import JobTopics
+from local.published import BY_COUNTRY, JobTopics
 
 
 def test_a_setting_is_taken_from_arguments_then_environment_then_file(tmp_path):
@@ -42,7 +42,8 @@ def test_the_local_stack_has_variables_of_its_own():
 
 def test_the_local_stack_reads_and_writes_the_topics_of_the_defaults():
     settings = load([], {})
-    assert {name: getattr(settings, f"{name}_topic") for name in JobTopics._fields} == JobTopics()._asdict()
+    topics = JobTopics(country=BY_COUNTRY)
+    assert {name: getattr(settings, f"{name}_topic") for name in topics._fields} == topics._asdict()
 
 
 @pytest.mark.parametrize(

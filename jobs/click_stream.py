@@ -165,7 +165,7 @@ def _with_watermark() -> Schema:
 def main() -> None:
     """Connect the dataflow to Kafka and run it, with the settings of this process."""
     settings = load()
-    require_topics(settings, settings.topics)
+    require_topics(settings, settings.topic_settings)
     env = StreamExecutionEnvironment.get_execution_environment()
     env.set_parallelism(settings.parallelism)
     env.enable_checkpointing(milliseconds(settings.checkpoint_interval))

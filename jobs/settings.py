@@ -118,7 +118,7 @@ class Settings(JobSettings):
         return COUNTRY in self.dimensions
 
     @property
-    def topics(self) -> list[str]:
+    def topic_settings(self) -> list[str]:
         """The names of the settings that name a topic of the streaming job."""
         names = [name for name in Settings.model_fields if name.endswith("_topic")]
         return [name for name in names if name != "country_topic" or self.by_country]
@@ -218,7 +218,7 @@ def _common_rules(s: JobSettings) -> Rules:
 
 
 def _click_rules(s: Settings) -> Rules:
-    topics = [getattr(s, name) for name in s.topics]
+    topics = [getattr(s, name) for name in s.topic_settings]
     return [
         (s.dedupe_horizon >= s.window, "dedupe_horizon: must not be shorter than window"),
         (s.dedupe_horizon % s.window == timedelta(), "dedupe_horizon: must be a whole number of windows"),

@@ -49,7 +49,6 @@ def main() -> None:
     state = options.home / "state"
     state.mkdir(exist_ok=True)
     broker = ExternalBroker("" if options.check else load(arguments).bootstrap_servers, {}, options.home)
-    topics = topics_of(arguments, os.environ)
     own = ["--bootstrap-servers", broker.bootstrap_servers, *arguments]
     job = StackJob(options.job, JOBS[options.job], state / f"{options.job}-job.json", cluster, lambda: own)
     if options.check:
@@ -61,7 +60,7 @@ def main() -> None:
         signal.signal(number, lambda *_: stop.set())
 
     def start() -> None:
-        broker.create_topics(topics.partitions(PARTITIONS))
+        broker.create_topics(topics_of(arguments, os.environ).partitions(PARTITIONS))
         job.start()
 
     keep(start, lambda: stop.wait(INTERVAL))

@@ -32,8 +32,8 @@ def test_dimensions_are_a_list_in_the_file_and_parted_by_commas_elsewhere(tmp_pa
 
 
 def test_the_topic_of_a_dimension_is_needed_only_with_it():
-    assert "country_topic" in load(["--dimensions", "country"], {}).topics
-    assert "country_topic" not in load(["--country-topic", "clicks"], {}).topics
+    assert "country_topic" in load(["--dimensions", "country"], {}).topic_settings
+    assert "country_topic" not in load(["--country-topic", "clicks"], {}).topic_settings
 
 
 def test_the_local_stack_has_variables_of_its_own():

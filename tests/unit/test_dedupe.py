@@ -118,6 +118,7 @@ def test_the_country_of_the_first_click_of_an_identity_is_the_one_counted(flink)
     flink.by_country = True
     assert by_country(flink.send(raw(country="DE"), raw(country="FR"))) == [(NOON, {"DE": {"ad-1": 1}})]
     assert by_country(flink.send(raw(country="IT"))) == []
+    assert by_country(flink.send(raw(country="IT"), raw(user_id="2", country="IT"))) == [(NOON, {"IT": {"ad-1": 1}})]
 
 
 def test_a_late_click_is_counted_in_no_country(flink):

@@ -44,7 +44,7 @@ class FlinkSystem:
                 finished = _finished(cluster, job_id)
             wall = time.monotonic() - began
         exact = contest.is_exact(topics.counts) if finished and self.publishes else None
-        broker.delete_topics(topics)
+        broker.delete_topics(topics.names)
         return Run.of(meter, contest.clicks, wall, exact, finished)
 
 

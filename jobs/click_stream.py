@@ -11,12 +11,12 @@ from pyflink.datastream import DataStream, StreamExecutionEnvironment
 from pyflink.table import Schema, StreamTableEnvironment, Table
 
 from jobs import tables
-from jobs.keys import keyed
+from jobs.keys import in_java, keyed
 from jobs.operators import name_operators
 from jobs.preflight import require_topics
 from jobs.setting_sources import SettingsError
 from jobs.settings import Settings, blocklist, load, milliseconds
-from udfs.dedupe import COUNTS, INVALID, LATE, DedupeClicks, DedupeRules
+from udfs.dedupe import BY_COUNTRY, COUNTS, INVALID, LATE, DedupeClicks, DedupeRules
 from udfs.pack_clicks import NO_BUCKET, PARCELS, pack_clicks
 from udfs.packing import Packing
 
@@ -33,6 +33,8 @@ class Results:
     late: Table
     invalid: Table
     ledger: Table
+    counts_by_country: Table | None
+    """Where the settings have that dimension; the last one, so that it changes the uids of no other operator."""
 
 
 def build(env: StreamTableEnvironment, clicks: Table, settings: Settings) -> Results:
@@ -45,18 +47,19 @@ def build(env: StreamTableEnvironment, clicks: Table, settings: Settings) -> Res
     decided = decide(parcels, settings)  # (window_start, clicks per ad, terms of the ledger)
     counts = count(env, decided, settings)
     return Results(
-        counts=publishable(env, counts),
+        counts=publishable(env, counts, "ad_id"),
         top_ads=rank(env, counts, settings),
         late=late_records(env, decided, settings),
         invalid=invalid_records(env, decided, settings),
         ledger=balance(env, decided, settings),
+        counts_by_country=count_by_country(env, decided, settings) if settings.by_country else None,
     )
 
 
 def pack(env: StreamTableEnvironment, clicks: Table, settings: Settings) -> DataStream:
     """Judge the records, batch by batch, and pack them by bucket: a stream of `PARCELS`."""
     window, skew = milliseconds(settings.window), milliseconds(settings.max_clock_skew)
-    packing = Packing(window, skew, settings.buckets, blocklist(settings))
+    packing = Packing(window, skew, settings.buckets, blocklist(settings), settings.by_country)
     env.create_temporary_function("pack", pack_clicks(packing))
     parcels = env.sql_query(f"""
         SELECT p.bucket, p.packed
@@ -69,7 +72,7 @@ def pack(env: StreamTableEnvironment, clicks: Table, settings: Settings) -> Data
 
 
 def decide(parcels: DataStream, settings: Settings) -> DataStream:
-    """Send each record one way: a stream of `COUNTS` with the side outputs `LATE` and `INVALID`."""
+    """Send each record one way: a stream of `COUNTS` with the side outputs `LATE`, `INVALID` and `BY_COUNTRY`."""
     rules = DedupeRules(
         milliseconds(settings.window),
         milliseconds(settings.dedupe_horizon),
@@ -83,18 +86,32 @@ def count(env: StreamTableEnvironment, decided: DataStream, settings: Settings) 
     """Sum the clicks per ad in tumbling windows of event time; a window comes out when the watermark passes its end."""
     parts = env.from_data_stream(decided, _with_watermark())
     of_ads = f"SELECT ad_id, part, `start`, event_time FROM {parts} CROSS JOIN UNNEST(clicks) AS ads(ad_id, part)"
-    env.create_temporary_view("clicks_of_ads", env.sql_query(of_ads))
-    return env.sql_query(f"""
-        SELECT ad_id, `start`, `start` + {milliseconds(settings.window)} AS `end`, SUM(part) AS clicks,
-               window_start, window_end
-        FROM TABLE(TUMBLE(TABLE clicks_of_ads, DESCRIPTOR(event_time), {tables.interval(settings.window)}))
-        GROUP BY window_start, window_end, ad_id, `start`""")
+    return _summed(env, env.sql_query(of_ads), "ad_id", settings)
 
 
-def publishable(env: StreamTableEnvironment, counts: Table) -> Table:
+def count_by_country(env: StreamTableEnvironment, decided: DataStream, settings: Settings) -> Table:
+    """Sum the clicks per ad and country in the same windows, ready to be published."""
+    parts = env.from_data_stream(in_java(decided, BY_COUNTRY), _with_watermark())
+    of_cells = f"""
+        SELECT ad_id, country, part, `start`, event_time
+        FROM {parts} CROSS JOIN UNNEST(clicks) AS countries(country, ads)
+        CROSS JOIN UNNEST(ads) AS cells(ad_id, part)"""
+    return publishable(env, _summed(env, env.sql_query(of_cells), "ad_id, country", settings), "ad_id, country")
+
+
+def publishable(env: StreamTableEnvironment, counts: Table, by: str) -> Table:
     """Give the counts their version and source."""
     version = f"CAST({STREAM_VERSION} AS BIGINT)"
-    return env.sql_query(f"SELECT ad_id, `start`, `end`, clicks, {version}, 'stream' FROM {counts}")
+    return env.sql_query(f"SELECT {by}, `start`, `end`, clicks, {version}, 'stream' FROM {counts}")
+
+
+def _summed(env: StreamTableEnvironment, clicks: Table, by: str, settings: Settings) -> Table:
+    """Sum `part` in tumbling windows, for each value of the columns `by`."""
+    return env.sql_query(f"""
+        SELECT {by}, `start`, `start` + {milliseconds(settings.window)} AS `end`, SUM(part) AS clicks,
+               window_start, window_end
+        FROM TABLE(TUMBLE(TABLE {clicks}, DESCRIPTOR(event_time), {tables.interval(settings.window)}))
+        GROUP BY window_start, window_end, {by}, `start`""")
 
 
 def rank(env: StreamTableEnvironment, counts: Table, settings: Settings) -> Table:
@@ -148,7 +165,7 @@ def _with_watermark() -> Schema:
 def main() -> None:
     """Connect the dataflow to Kafka and run it, with the settings of this process."""
     settings = load()
-    require_topics(settings, [name for name in Settings.model_fields if name.endswith("_topic")])
+    require_topics(settings, settings.topic_settings)
     env = StreamExecutionEnvironment.get_execution_environment()
     env.set_parallelism(settings.parallelism)
     env.enable_checkpointing(milliseconds(settings.checkpoint_interval))

@@ -25,6 +25,7 @@ _OWN_NAMES = {
     "kafkasource-default-catalog-default-database-window-events": "events",
     "kafkasource-default-catalog-default-database-window-statements": "statements",
 }
+_BY_COUNTRY = "WindowAggregate(groupBy=[ad_id, country, "
 _NO_OPERATORS = ("PartitionTransformation", "UnionTransformation", "SideOutputTransformation")
 _STARTS_A_CHAIN = "pack"
 """Time spent in an operator chained to the source counts as idleness of unread partitions (FLINK-40234)."""
@@ -35,7 +36,7 @@ def name_operators(env: StreamExecutionEnvironment) -> list[str]:
     alike: Counter[str] = Counter()
     uids = []
     for operator in _operators(env):
-        uid = _uid(operator.getName(), alike)
+        uid = _uid(operator.getName(), operator.getDescription() or "", alike)
         operator.setUid(uid)
         operator.setName(uid)
         if uid == _STARTS_A_CHAIN:
@@ -61,8 +62,8 @@ def _operators(env: StreamExecutionEnvironment) -> list[Any]:
     return [t for t in found.values() if t.getClass().getSimpleName() not in _NO_OPERATORS]
 
 
-def _uid(planner_name: str, alike: Counter[str]) -> str:
+def _uid(planner_name: str, description: str, alike: Counter[str]) -> str:
     words = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\[\d+\]", "", planner_name).lower()).strip("-")
-    name = _OWN_NAMES.get(words, words)
+    name = _OWN_NAMES.get(words, words) + ("-by-country" if _BY_COUNTRY in description else "")
     alike[name] += 1
     return name if alike[name] == 1 else f"{name}-{alike[name]}"

@@ -34,9 +34,21 @@ def _positive(duration: timedelta) -> timedelta:
     return duration
 
 
+def _names(text: object) -> object:
+    return [name.strip() for name in text.split(",") if name.strip()] if isinstance(text, str) else text
+
+
+def _dimensions(names: frozenset[str]) -> frozenset[str]:
+    if unknown := sorted(names - {COUNTRY}):
+        raise ValueError(f"clicks can be counted by {COUNTRY}, not by '{unknown[0]}'")
+    return names
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
 DEPLOYMENT = r"^[a-zA-Z0-9._-]{1,100}$"
+COUNTRY = "country"
+Dimensions = Annotated[frozenset[str], BeforeValidator(_names), AfterValidator(_dimensions)]
 Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 
 
@@ -79,6 +91,7 @@ class Settings(JobSettings):
     late_topic: Topic = "clicks-late"
     invalid_topic: Topic = "clicks-invalid"
     ledger_topic: Topic = "clicks-ledger"
+    country_topic: Topic = "clicks-per-minute-country"
 
     out_of_orderness: Duration = timedelta(seconds=5)
     idle_timeout: PositiveDuration = timedelta(seconds=30)
@@ -89,6 +102,8 @@ class Settings(JobSettings):
     top_ads: Annotated[int, Field(ge=1, le=10_000)] = 100
     blocklist: Path | None = None
     """CSV file of what is not to be counted (`udfs.blocklist`), read once, where the job is submitted."""
+    dimensions: Dimensions = frozenset()
+    """By what the clicks of an ad are counted too: `country`, into its own topic, or nothing."""
 
     archive: Annotated[str, Field(pattern=r"^[a-z0-9]+:/")] = "file:///opt/clickproof/archive"
     """URL of the archive's directory, on any file system that Flink reads and writes."""
@@ -96,6 +111,17 @@ class Settings(JobSettings):
     """The archive's checkpoint interval: with each checkpoint its files are closed and can be read."""
     archive_file_size: Annotated[str, Field(pattern=r"^\d+ ?[kmg]b$")] = "256mb"
     """A file of this size is closed before its time."""
+
+    @property
+    def by_country(self) -> bool:
+        """Whether the clicks of an ad are counted by country too."""
+        return COUNTRY in self.dimensions
+
+    @property
+    def topic_settings(self) -> list[str]:
+        """The names of the settings that name a topic of the streaming job."""
+        names = [name for name in Settings.model_fields if name.endswith("_topic")]
+        return [name for name in names if name != "country_topic" or self.by_country]
 
 
 Model = TypeVar("Model", bound=JobSettings)
@@ -192,12 +218,12 @@ def _common_rules(s: JobSettings) -> Rules:
 
 
 def _click_rules(s: Settings) -> Rules:
-    topics = {s.clicks_topic, s.counts_topic, s.top_topic, s.late_topic, s.invalid_topic, s.ledger_topic}
+    topics = [getattr(s, name) for name in s.topic_settings]
     return [
         (s.dedupe_horizon >= s.window, "dedupe_horizon: must not be shorter than window"),
         (s.dedupe_horizon % s.window == timedelta(), "dedupe_horizon: must be a whole number of windows"),
         (s.idle_timeout > s.out_of_orderness, "idle_timeout: must be longer than out_of_orderness"),
-        (len(topics) == 6, "clicks_topic: the six topics must have different names"),
+        (len(set(topics)) == len(topics), "clicks_topic: all topics must have different names"),
     ]
 
 

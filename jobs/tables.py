@@ -7,6 +7,7 @@ from jobs.settings import JobSettings, Settings, milliseconds, sasl_password
 from udfs.heartbeats import HEARTBEAT_KEY
 
 CLICKS, COUNTS, TOP, LATE, INVALID, LEDGER = "clicks", "counts", "top_ads", "late", "invalid", "ledger"
+COUNTS_BY_COUNTRY = "counts_by_country"
 WINDOW_EVENTS, STATEMENTS, WINDOWS, REFUSED = "window_events", "window_statements", "windows", "refused"
 """The tables' names in the jobs."""
 
@@ -27,7 +28,9 @@ _BYTES_FORMATS = {
     "value.fields-include": "EXCEPT_KEY",
 }
 _ORIGIN_COLUMNS = "`key` BYTES, `value` BYTES, `headers` MAP<STRING NOT NULL, BYTES> METADATA"
-_COUNT_COLUMNS = "ad_id STRING, window_start BIGINT, window_end BIGINT, clicks BIGINT, version BIGINT, source STRING"
+_COUNTED = "window_start BIGINT, window_end BIGINT, clicks BIGINT, version BIGINT, source STRING"
+_COUNT_COLUMNS = f"ad_id STRING, {_COUNTED}"
+_BY_COUNTRY_COLUMNS = f"ad_id STRING, country STRING, {_COUNTED}"
 _COMMITTED = {"properties.isolation.level": "read_committed"}
 _SHADED = "org.apache.flink.kafka.shaded.org.apache.kafka.common.security"
 MAX_REQUEST_BYTES = 64 * 1024 * 1024
@@ -108,13 +111,17 @@ def sinks(settings: Settings) -> dict[str, str]:
     top = "window_start BIGINT, `rank` BIGINT, window_end BIGINT, ad_id STRING, clicks BIGINT"
     terms = "`raw` BIGINT, counted BIGINT, duplicate BIGINT, late BIGINT, invalid BIGINT, version BIGINT"
     ledger = f"window_start BIGINT, window_end BIGINT, {terms}, PRIMARY KEY (window_start) NOT ENFORCED"
-    return {
+    sinks = {
         COUNTS: _json_sink(settings, COUNTS, settings.counts_topic, _COUNT_COLUMNS, "ad_id;window_start"),
         TOP: _json_sink(settings, TOP, settings.top_topic, top, "window_start;rank"),
         LATE: _bytes_sink(settings, LATE, settings.late_topic),
         INVALID: _bytes_sink(settings, INVALID, settings.invalid_topic),
         LEDGER: _upsert_sink(settings, LEDGER, settings.ledger_topic, ledger),
     }
+    if settings.by_country:
+        columns, key = _BY_COUNTRY_COLUMNS, "ad_id;country;window_start"
+        sinks[COUNTS_BY_COUNTRY] = _json_sink(settings, COUNTS_BY_COUNTRY, settings.country_topic, columns, key)
+    return sinks
 
 
 def window_sinks(settings: WindowSettings) -> dict[str, str]:

@@ -9,18 +9,20 @@ MINUTE = 60_000
 TERMS = ("raw", "counted", "duplicate", "late", "invalid")
 
 Cell = tuple[int, str]  # (window's start in epoch milliseconds, ad_id)
+CountryCell = tuple[int, str, str]  # (window's start in epoch milliseconds, ad_id, country)
 
 
 class Books:
     """Every raw click of a run is booked here once; then what was published is held against the books."""
 
-    def __init__(self, out_of_orderness: int) -> None:
-        """`out_of_orderness`: milliseconds."""
+    def __init__(self, out_of_orderness: int, by_country: bool = False) -> None:
+        """`out_of_orderness`: milliseconds; `by_country`: the countries of counted clicks are booked too."""
         self.out_of_orderness = out_of_orderness
         self.highest = -1  # event time
         self.ledger: defaultdict[int, Counter[str]] = defaultdict(Counter)  # by the minute's start
         self.counts: Counter[Cell] = Counter()
         self._counted: dict[bytes, Cell] = {}  # by identity
+        self._countries: dict[bytes, set[str]] | None = {} if by_country else None  # of all copies on time
         self._late: list[tuple[int, str]] = []  # (window's start, which click)
 
     def advance(self, timestamp: int | None) -> None:
@@ -39,6 +41,8 @@ class Books:
     def book_on_time(self, click: Click) -> None:
         """Count the click, or book a duplicate; ValueError when the identity was counted in another window or ad."""
         cell = (_minute(click.timestamp), click.ad_id)
+        if self._countries is not None:
+            self._countries.setdefault(click.identity, set()).add(click.country)
         if click.identity not in self._counted:
             self._counted[click.identity] = cell
             self.counts[cell] += 1
@@ -64,6 +68,35 @@ class Books:
             expected, found = self.counts[start, ad_id], published.get((start, ad_id), 0)
             if expected != found or (found == 0 and (start, ad_id) in published):
                 yield f"Ad {ad_id!r} in window {start}: {found} published, {expected} recounted."
+
+    def country_problems(self, published: Mapping[CountryCell, int]) -> Iterator[str]:
+        """Counts by country that do not add up to those of the books, or that no order of arrival can give.
+
+        A click counts for the country of the copy that was read first: which one that was, partitions do not tell.
+        """
+        sums: Counter[Cell] = Counter()
+        for (start, ad_id, _), clicks in published.items():
+            sums[start, ad_id] += clicks
+        for start, ad_id in sorted(self.counts.keys() | sums.keys()):
+            expected, found = self.counts[start, ad_id], sums[start, ad_id]
+            if expected != found:
+                yield f"Ad {ad_id!r} in window {start}: {found} published by country, {expected} recounted."
+        certain, possible = self._country_bounds()
+        for start, ad_id, country in sorted(possible.keys() | published.keys()):
+            cell, found = (start, ad_id, country), published.get((start, ad_id, country), 0)
+            if not certain[cell] <= found <= possible[cell] or (found == 0 and cell in published):
+                bounds = f"{certain[cell]} to {possible[cell]}"
+                yield f"Ad {ad_id!r} in window {start} and country {country!r}: {found} published, {bounds} recounted."
+
+    def _country_bounds(self) -> tuple[Counter[CountryCell], Counter[CountryCell]]:
+        """Of how many clicks every copy, and of how many any copy is from there."""
+        certain: Counter[CountryCell] = Counter()
+        possible: Counter[CountryCell] = Counter()
+        for identity, countries in (self._countries or {}).items():
+            cells = [(*self._counted[identity], country) for country in countries]
+            possible.update(cells)
+            certain.update(cells if len(cells) == 1 else ())
+        return certain, possible
 
     def ledger_problems(self, published: Mapping[int, Mapping[str, int]]) -> Iterator[str]:
         """Minutes whose terms do not balance, or are not those of the books; and the same for their totals."""

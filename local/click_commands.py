@@ -15,6 +15,7 @@ from local.console import Json, console, progress
 from local.demo import run_demo
 from local.generator import generate as write_clicks
 from local.processes import LocalError
+from local.published import topics_of
 from local.stack import TOPICS, default_stack
 from local.traffic import START, Traffic
 
@@ -72,16 +73,20 @@ def replay(
     out: Annotated[Path, typer.Option(help="Directory of the results; it is made if there is none.")],
     parallelism: Annotated[int, typer.Option(min=1, help="Of the job.")] = 2,
     blocklist: BlocklistFile = None,
+    dimensions: Annotated[
+        str, typer.Option(envvar="CLICKPROOF_DIMENSIONS", help="Counts of an ad also by: country.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Count a file's clicks: counts.csv, late.jsonl, invalid.jsonl and ledger.json, or an error and nothing."""
     _require_file(file)
     _require_directory(out)
     blocklists.read(blocklist)
+    topics_of(["--dimensions", dimensions], {})
     with progress() as show:
         show("Starting Kafka and Flink", 0)
         with replaying.running_stack(parallelism) as stack:
-            result = replaying.replay(file, out, stack, parallelism, show, blocklist)
+            result = replaying.replay(file, out, stack, parallelism, show, blocklist, dimensions)
     if as_json:
         typer.echo(json.dumps(result.summary(), indent=2))
     else:

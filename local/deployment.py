@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from kafka.errors import KafkaError
@@ -38,7 +39,11 @@ class Deployment:
     @property
     def topics(self) -> JobTopics:
         """The topics of this job alone."""
-        return JobTopics().prefixed(self.job_name)._replace(clicks=JobTopics().prefixed(self.name).clicks)
+        return self._topics.prefixed(self.job_name)._replace(clicks=self._topics.prefixed(self.name).clicks)
+
+    @cached_property
+    def _topics(self) -> JobTopics:
+        return self.stack.topics_of(self.settings)
 
     @property
     def connection(self) -> dict[str, Any]:
@@ -71,7 +76,7 @@ class Deployment:
     def _begin_again(self) -> None:
         lost = self.topics
         self.attempt += 1
-        self.stack.broker.delete_topics([topic for topic in lost if topic != lost.clicks])
+        self.stack.broker.delete_topics([topic for topic in lost.names if topic != lost.clicks])
         self.create_topics()
 
     def end(self) -> None:
@@ -81,7 +86,7 @@ class Deployment:
                 if job.name == self.job_name and job.status not in FINAL_STATES:
                     self.stack.cluster.cancel(job.job_id)
         with suppress(LocalError, KafkaError):
-            self.stack.broker.delete_topics(self.topics)
+            self.stack.broker.delete_topics(self.topics.names)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from further arguments or the environment.
 
 import argparse
 import logging
+import os
 import signal
 import sys
 import threading
@@ -18,7 +19,8 @@ from kafka.errors import KafkaError
 from jobs.settings import load
 from local.external import ExternalBroker, ExternalCluster
 from local.processes import LocalError
-from local.stack import ARCHIVE_JOB, JOB, PARTITIONS, TOPICS
+from local.published import topics_of
+from local.stack import ARCHIVE_JOB, JOB, PARTITIONS
 from local.stack_job import StackJob
 
 JOBS = {"stream": JOB, "archive": ARCHIVE_JOB}
@@ -58,7 +60,7 @@ def main() -> None:
         signal.signal(number, lambda *_: stop.set())
 
     def start() -> None:
-        broker.create_topics(TOPICS.partitions(PARTITIONS))
+        broker.create_topics(topics_of(arguments, os.environ).partitions(PARTITIONS))
         job.start()
 
     keep(start, lambda: stop.wait(INTERVAL))

@@ -19,11 +19,12 @@ STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 class Click(NamedTuple):
-    """A valid click; `timestamp` in epoch milliseconds, `identity` equal for duplicates only."""
+    """A valid click; `timestamp` in epoch milliseconds, `identity` equal for duplicates only; `country`: "" if none."""
 
     ad_id: str
     timestamp: int
     identity: bytes
+    country: str
 
 
 class Judgement(NamedTuple):
@@ -144,4 +145,5 @@ def _click(fields: dict[str, Any]) -> Click:
     timestamp, ad_id = fields["click_timestamp"], fields["ad_id"]
     click_id = fields.get("click_id")
     known_by = (timestamp, fields["user_id"], ad_id, fields["ip"]) if click_id is None else (click_id,)
-    return Click(ad_id, timestamp, hashlib.blake2b(repr(known_by).encode(), digest_size=16).digest())
+    identity = hashlib.blake2b(repr(known_by).encode(), digest_size=16).digest()
+    return Click(ad_id, timestamp, identity, fields.get("country") or "")

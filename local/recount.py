@@ -12,10 +12,10 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from local.blocking import read_entries
-from local.books import Books, Cell
+from local.books import Books, Cell, CountryCell
 from local.judge import Judgement, judge
 
 if TYPE_CHECKING:
@@ -54,14 +54,15 @@ def recount(
     out_of_orderness: int = OUT_OF_ORDERNESS,
     max_clock_skew: int = MAX_CLOCK_SKEW,
     blocklist: Path | None = None,
+    by_country: Mapping[CountryCell, int] | None = None,
 ) -> list[str]:
     """Return what is wrong with the results of the raw `records`, a sentence each; nothing if they are exact.
 
     `counts`: clicks by (window's start, ad); `ledger`: its terms by the minute's start. Both settings in milliseconds.
-    `blocklist`: the job's, if it had one.
+    `blocklist`: the job's, if it had one. `by_country`: clicks by (window's start, ad, country), if it counted so.
     Duplicates must lie within the dedupe horizon and agree in window and ad, or ValueError is raised.
     """
-    books = Books(out_of_orderness)
+    books = Books(out_of_orderness, by_country is not None)
     problems: list[str] = []
     entries = read_entries(blocklist)
     late_at, invalid_at = _by_origin(late, "late", problems), _by_origin(invalid, "invalid", problems)
@@ -73,7 +74,8 @@ def recount(
         origin = (record.partition, record.offset)
         problems += _place(books, record, judgement, late_at.pop(origin, None), invalid_at.pop(origin, None))
     problems += _unknown(late_at, "late") + _unknown(invalid_at, "invalid")
-    return [*problems, *books.late_problems(), *books.count_problems(counts), *books.ledger_problems(ledger)]
+    problems += [*books.late_problems(), *books.count_problems(counts), *books.ledger_problems(ledger)]
+    return problems if by_country is None else [*problems, *books.country_problems(by_country)]
 
 
 def _by_origin(reported: Iterable[Rejected], what: str, problems: list[str]) -> dict[Origin, Rejected]:
@@ -129,9 +131,10 @@ def recount_files(
     """Return what is wrong with the files in `results` that a replay of the file `clicks` made; nothing if exact.
 
     `now`: when the clicks were produced (epoch milliseconds). Results have no origins there: of equal lines any may
-    be the late one. Otherwise as `recount`.
+    be the late one. Counts by country are held against the recount if they are there. Otherwise as `recount`.
     """
-    books = Books(out_of_orderness)
+    by_country = results / "counts-by-country.csv"
+    books = Books(out_of_orderness, by_country.exists())
     problems: list[str] = []
     entries = read_entries(blocklist)
     late, invalid = (Counter(_lines(results / name)) for name in ("late.jsonl", "invalid.jsonl"))
@@ -149,7 +152,10 @@ def recount_files(
     problems += _surplus(late, "late") + _surplus(invalid, "invalid")
     counts = _read_counts(results / "counts.csv", problems)
     ledger = json.loads((results / "ledger.json").read_text(encoding="utf-8"))
-    return [*problems, *books.late_problems(), *books.count_problems(counts), *books.total_problems(ledger)]
+    problems += [*books.late_problems(), *books.count_problems(counts), *books.total_problems(ledger)]
+    if by_country.exists():
+        problems += books.country_problems(_read_counts(by_country, problems, "country"))
+    return problems
 
 
 def _lines(path: Path) -> Iterator[bytes]:
@@ -170,12 +176,12 @@ def _surplus(lines: Counter[bytes], what: str) -> list[str]:
     return [f"{what}.jsonl has {n} too many of {line[:200]!r}." for line, n in lines.items() if n > 0]
 
 
-def _read_counts(path: Path, problems: list[str]) -> dict[Cell, int]:
-    """The published counts; a window and ad counted in two rows is a problem."""
-    counts: dict[Cell, int] = {}
+def _read_counts(path: Path, problems: list[str], *dimensions: str) -> dict[Any, int]:
+    """The published counts by window, ad and further columns; two rows of the same are a problem."""
+    counts: dict[Any, int] = {}
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            cell = (int(row["window_start"]), row["ad_id"])
+            cell = (int(row["window_start"]), row["ad_id"], *(row[name] for name in dimensions))
             if cell in counts:
                 problems.append(f"Ad {cell[1]!r} in window {cell[0]} has two rows in {path.name}.")
             counts[cell] = int(row["clicks"])

@@ -5,10 +5,11 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ingest.producer import send_lines
 from local.archiving import archive_topic, flatten
@@ -25,6 +26,7 @@ SETTINGS = ["--bounded", "--idle-timeout", "24 h"]
 
 STEPS = ("produce", "submit", "run", "read", "archive")
 ARCHIVE = "archive"
+BY_COUNTRY = "counts-by-country.csv"
 
 Progress = Callable[[str, int], None]  # (what is being done, lines so far)
 
@@ -65,13 +67,20 @@ def running_stack(slots: int) -> Iterator[Stack]:
 
 
 def replay(
-    file: Path, out: Path, stack: Stack, parallelism: int, on_progress: Progress, blocklist: Path | None = None
+    file: Path,
+    out: Path,
+    stack: Stack,
+    parallelism: int,
+    on_progress: Progress,
+    blocklist: Path | None = None,
+    dimensions: str = "",
 ) -> Replay:
     """Run the file's lines through the job; write its results, and the archive of the lines, to `out`.
 
     They are written last, and only if they add up. Raises LocalError, ProduceError or KafkaError.
     """
     settings = [*SETTINGS, "--parallelism", str(parallelism), *blocklist_argument(blocklist)]
+    settings += ["--dimensions", dimensions] if dimensions else []
     with kept_alive(stack), deployment(stack, "replay", max(PARTITIONS, parallelism), settings) as job:
         start = time.monotonic()
         lines = send_lines(
@@ -116,13 +125,16 @@ def drafted(out: Path) -> Iterator[Path]:
         draft = Path(name)
         yield draft
         shutil.rmtree(out / ARCHIVE, ignore_errors=True)
+        (out / BY_COUNTRY).unlink(missing_ok=True)
         for result in sorted(draft.iterdir()):
             result.replace(out / result.name)
 
 
 def write_results(published: Published, directory: Path) -> None:
-    """Write counts.csv, late.jsonl, invalid.jsonl and ledger.json."""
-    _write_counts(published, directory / "counts.csv")
+    """Write counts.csv, late.jsonl, invalid.jsonl and ledger.json; counts-by-country.csv where there are any."""
+    _write_counts(published.counts, directory / "counts.csv", "ad_id")
+    if published.by_country is not None:
+        _write_counts(published.by_country, directory / BY_COUNTRY, "ad_id", "country")
     _write_lines(published.late, directory / "late.jsonl")
     _write_lines(published.invalid, directory / "invalid.jsonl")
     (directory / "ledger.json").write_text(json.dumps(published.terms) + "\n", encoding="ascii")
@@ -140,11 +152,11 @@ def _ends(lines: int, partitions: int) -> dict[int, int]:
     return {partition: len(range(partition, lines, partitions)) for partition in range(partitions)}
 
 
-def _write_counts(published: Published, path: Path) -> None:
+def _write_counts(counts: Mapping[Any, int], path: Path, *names: str) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(("window_start", "ad_id", "clicks"))
-        writer.writerows((start, ad_id, clicks) for (start, ad_id), clicks in sorted(published.counts.items()))
+        writer.writerow(("window_start", *names, "clicks"))
+        writer.writerows((*cell, clicks) for cell, clicks in sorted(counts.items()))
 
 
 def _write_lines(records: Iterable[Rejected], path: Path) -> None:

@@ -18,7 +18,7 @@ from local.cluster import Cluster
 from local.installation import installation
 from local.java import require_java
 from local.processes import PRIVATE, Daemon, LocalError, exit_on_sigterm, free_port, port_in_use
-from local.published import JobTopics
+from local.published import JobTopics, topics_of
 from local.stack_job import StackJob
 from local.submission import PROJECT
 
@@ -123,6 +123,10 @@ class Stack:
             _component("heartbeat", self.heartbeat, None),
         ]
 
+    def topics_of(self, settings: list[str]) -> JobTopics:
+        """The topics of a streaming job with these settings on the cluster."""
+        return topics_of(settings, {**os.environ, "FLINK_CONF_DIR": str(self.cluster.home / "conf")})
+
     @property
     def archive_directory(self) -> Path:
         """Where the archive's files are."""
@@ -130,7 +134,8 @@ class Stack:
 
     def _create_topics(self, on_step: Callable[[str], None]) -> None:
         on_step("Creating the topics")
-        self.broker.create_topics(TOPICS.partitions(PARTITIONS))
+        topics = self.topics_of([*self.stream.arguments(), *self.stream.settings])
+        self.broker.create_topics(topics.partitions(PARTITIONS))
 
     def _connection(self) -> list[str]:
         return ["--bootstrap-servers", self.broker.bootstrap_servers]

@@ -28,9 +28,9 @@ DECIDING = 120.0
 
 
 @contextmanager
-def kept_deployment(stack: Stack) -> Iterator[Deployment]:
-    """The deployment that the savepoint is of, with empty topics."""
-    job = Deployment(stack, NAME, PARTITIONS, SETTINGS)
+def kept_deployment(stack: Stack, *settings: str) -> Iterator[Deployment]:
+    """The deployment that the savepoint is of, with empty topics; `settings`: further arguments."""
+    job = Deployment(stack, NAME, PARTITIONS, [*SETTINGS, *settings])
     try:
         job.create_topics()
         yield job

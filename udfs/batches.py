@@ -14,27 +14,33 @@ from udfs.plain_json import KEY_END, KNOWN_FIELDS, KNOWN_KEY, PLAIN_OBJECT, TEXT
 
 JUDGED = {"click_timestamp": pl.Int64, "ad_id": pl.String, "identity": pl.Binary, "reason": pl.String}
 """A verdict: either the click, or the reason why it is none or is not counted."""
+JUDGED_BY_COUNTRY = {"country": pl.String} | JUDGED
+"""The same with the click's country, "" where it has none."""
 
+_Schema = dict[str, type[pl.DataType]]
 _FIELDS = pl.Struct(dict.fromkeys(TEXT_FIELDS, pl.String) | {"click_timestamp": pl.Int64})
 
 
-def judge_batch(records: pl.DataFrame, max_clock_skew: int, blocklist: Blocklist | None = None) -> pl.DataFrame:
+def judge_batch(
+    records: pl.DataFrame, max_clock_skew: int, blocklist: Blocklist | None = None, by_country: bool = False
+) -> pl.DataFrame:
     """Judge the values of a batch; valid clicks that the list blocks are `filtered`.
 
     `records` has the columns value (raw bytes) and timestamp (the record's, epoch ms); `max_clock_skew` is in ms.
-    Returns one row (schema `JUDGED`) for each record, in the records' order.
+    Returns one row (schema `JUDGED`, or `JUDGED_BY_COUNTRY`) for each record, in the records' order.
     """
-    plain, valid = _read_plain(records, max_clock_skew, blocklist)
+    schema = JUDGED_BY_COUNTRY if by_country else JUDGED
+    plain, valid = _read_plain(records, max_clock_skew, blocklist, schema)
     if valid.all():
         return plain
     odd = np.flatnonzero(~valid.to_numpy())
     order = np.arange(len(records))
     order[odd] = len(records) + np.arange(len(odd))
-    return pl.concat([plain, _judge_one_by_one(records[odd], max_clock_skew, blocklist)])[order]
+    return pl.concat([plain, _judge_one_by_one(records[odd], max_clock_skew, blocklist, schema)])[order]
 
 
 def _read_plain(
-    records: pl.DataFrame, max_clock_skew: int, blocklist: Blocklist | None
+    records: pl.DataFrame, max_clock_skew: int, blocklist: Blocklist | None, schema: _Schema
 ) -> tuple[pl.DataFrame, pl.Series]:
     """Read the plain clicks as columns; returns the verdicts and where they hold: elsewhere they mean nothing."""
     text = _texts(records["value"])
@@ -43,6 +49,7 @@ def _read_plain(
         text = _only(text, plain)
     clicks = text.str.json_decode(_FIELDS).struct.unnest().with_columns(records["timestamp"], text.alias("text"))
     read = clicks.select(
+        *([pl.col("country").fill_null("")] if "country" in schema else []),
         "click_timestamp",
         "ad_id",
         identity=_identity(),
@@ -52,7 +59,7 @@ def _read_plain(
         keys=pl.col("text").str.count_matches(KEY_END, literal=True),
     )
     valid = (read["valid"] & _repeats_no_key(text, read)).fill_null(False)
-    verdicts = pl.DataFrame([read[name] for name in JUDGED])
+    verdicts = pl.DataFrame([read[name] for name in schema])
     return (verdicts if blocklist is None else _filtered(verdicts, blocklist.blocked(clicks))), valid
 
 
@@ -61,7 +68,7 @@ def _filtered(verdicts: pl.DataFrame, blocked: pl.Series) -> pl.DataFrame:
     if not blocked.any():
         return verdicts
     is_blocked = pl.lit(blocked)
-    click = [name for name in JUDGED if name != "reason"]
+    click = [name for name in verdicts.columns if name != "reason"]
     return verdicts.select(pl.when(~is_blocked).then(pl.col(click)), reason=pl.when(is_blocked).then(pl.lit(FILTERED)))
 
 
@@ -113,21 +120,24 @@ def _identity() -> pl.Expr:
     return digest.str.head(2 * IDENTITY_BYTES).str.decode("hex")
 
 
-def _judge_one_by_one(records: pl.DataFrame, max_clock_skew: int, blocklist: Blocklist | None) -> pl.DataFrame:
+def _judge_one_by_one(
+    records: pl.DataFrame, max_clock_skew: int, blocklist: Blocklist | None, schema: _Schema
+) -> pl.DataFrame:
     verdicts = [
-        _verdict(value, timestamp, max_clock_skew, blocklist)
+        _verdict(value, timestamp, max_clock_skew, blocklist)[-len(schema) :]
         for value, timestamp in records.select("value", "timestamp").iter_rows()
     ]
-    return pl.DataFrame(verdicts, schema=JUDGED, orient="row")
+    return pl.DataFrame(verdicts, schema=schema, orient="row")
 
 
 def _verdict(
     value: bytes | None, timestamp: int, max_clock_skew: int, blocklist: Blocklist | None
-) -> tuple[int | None, str | None, bytes | None, str | None]:
+) -> tuple[str | None, int | None, str | None, bytes | None, str | None]:
+    """Return the verdict on one value, as `JUDGED_BY_COUNTRY` has it."""
     try:
         click = judge(value, timestamp + max_clock_skew)
     except Invalid as invalid:
-        return None, None, None, invalid.reason
+        return None, None, None, None, invalid.reason
     if blocklist is not None and blocklist.blocks(click, timestamp):
-        return None, None, None, FILTERED
-    return click.click_timestamp, click.ad_id, click.identity(), None
+        return None, None, None, None, FILTERED
+    return click.country or "", click.click_timestamp, click.ad_id, click.identity(), None

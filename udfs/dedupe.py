@@ -7,6 +7,7 @@ the gate can be dropped further on, and no identity that has expired can be coun
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 
 from pyflink.common import Row, Types
 from pyflink.datastream import KeyedProcessFunction, OutputTag, RuntimeContext
@@ -24,6 +25,14 @@ COUNTS = Types.ROW_NAMED(
     [Types.LONG(), Types.MAP(Types.STRING(), Types.LONG()), *5 * [Types.LONG()]],
 )
 """What became of some records of one window: the counted clicks per ad, and the ledger's terms."""
+BY_COUNTRY = OutputTag(
+    "by-country",
+    Types.ROW_NAMED(
+        ["start", "clicks"],
+        [Types.LONG(), Types.MAP(Types.STRING(), Types.MAP(Types.STRING(), Types.LONG()))],
+    ),
+)
+"""The counted clicks of some records of one window, per country and ad; where they were packed by country."""
 
 _RECORD = ["key", "value", "partition", "offset", "timestamp"]
 _RECORD_TYPES = [_BYTES, _BYTES, Types.INT(), Types.LONG(), Types.LONG()]
@@ -61,7 +70,9 @@ class _Bucket:
 
 
 class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
-    """Keyed by bucket; takes parcels (`udfs.packing`), emits rows `COUNTS`, and to the side outputs `LATE`, `INVALID`.
+    """Keyed by bucket; takes parcels (`udfs.packing`), emits rows `COUNTS`.
+
+    Side outputs are `LATE`, `INVALID` and, of clicks that were packed by country, `BY_COUNTRY`.
 
     State, by bucket:
     - for each window the identities counted in it, as slices (`udfs.slices`), one for each batch that counted any; the
@@ -106,7 +117,7 @@ class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
                 self._metrics.clicks("late", len(part.ad_ids))
                 yield from _late(part)
             else:
-                yield self._count(part, bucket)
+                yield from self._count(part, bucket)
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterable[object]:
         """Keep the watermark that closes a window, and clear what has expired by it."""
@@ -125,7 +136,7 @@ class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
         window = self._rules.window
         ctx.timer_service().register_event_time_timer((max(watermark, 0) + 1) // window * window + window - 1)
 
-    def _count(self, clicks: Clicks, bucket: _Bucket) -> Row:
+    def _count(self, clicks: Clicks, bucket: _Bucket) -> Iterator[object]:
         ad_of_first = dict(zip(reversed(clicks.identities), reversed(clicks.ad_ids), strict=True))
         if bucket.identities.dropped:
             bucket.slices.merge(bucket.identities.dropped)
@@ -137,7 +148,10 @@ class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
         raw = len(clicks.ad_ids)
         self._metrics.clicks("counted", len(new))
         self._metrics.clicks("duplicate", raw - len(new))
-        return Row(clicks.window_start, dict(ads), raw, len(new), raw - len(new), 0, 0)
+        yield Row(clicks.window_start, dict(ads), raw, len(new), raw - len(new), 0, 0)
+        if clicks.countries and new:
+            country_of_first = dict(zip(reversed(clicks.identities), reversed(clicks.countries), strict=True))
+            yield BY_COUNTRY, Row(clicks.window_start, _by_country(new, ad_of_first, country_of_first))
 
     def _bucket(self, key: int) -> _Bucket:
         if key not in self._buckets:
@@ -168,6 +182,17 @@ class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
     def _expiry(self, window_start: int) -> int:
         """Return the watermark that closes the last window in which an identity of this one could be repeated."""
         return window_start + self._rules.horizon + self._rules.window - 1
+
+
+def _by_country(
+    identities: set[bytes], ad_of: dict[bytes, str], country_of: dict[bytes, str]
+) -> dict[str, dict[str, int]]:
+    """Count identities per country and ad, with a step in Python for each country alone."""
+    ordered = sorted(identities, key=country_of.__getitem__)
+    return {
+        country: dict(Counter(map(ad_of.__getitem__, same)))
+        for country, same in groupby(ordered, key=country_of.__getitem__)
+    }
 
 
 def _late(clicks: Clicks) -> Iterator[object]:

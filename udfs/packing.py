@@ -31,12 +31,16 @@ RECORD = pl.Schema(
 
 @dataclass(frozen=True)
 class Packing:
-    """How clicks are packed: window and `max_clock_skew` in milliseconds, number of buckets, what is not counted."""
+    """How clicks are packed: window and `max_clock_skew` in milliseconds, number of buckets, what is not counted.
+
+    `by_country`: with their countries.
+    """
 
     window: int
     max_clock_skew: int
     buckets: int
     blocklist: Blocklist | None = None
+    by_country: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,12 +54,13 @@ class Parcel:
 
 @dataclass(frozen=True)
 class Clicks:
-    """Clicks of one bucket and one window, in the order they came."""
+    """Clicks of one bucket and one window, in the order they came; `countries` where they were packed by country."""
 
     window_start: int
     identities: list[bytes]
     ad_ids: list[str]
     frame: pl.DataFrame
+    countries: list[str] | None = None
 
     def records(self) -> Iterator[tuple[object, ...]]:
         """Return their records, as `RECORD` has them."""
@@ -71,15 +76,16 @@ class Rejects:
 
 def pack(records: pl.DataFrame, packing: Packing) -> Iterator[Parcel]:
     """Judge a batch of records (schema `RECORD`) and pack each into one parcel."""
-    judged = judge_batch(records, packing.max_clock_skew, packing.blocklist)
+    judged = judge_batch(records, packing.max_clock_skew, packing.blocklist, packing.by_country)
     rows = judged.hstack(records).with_row_index("row")
     if judged["reason"].null_count() < len(judged):
         rejects = rows.filter(pl.col("reason").is_not_null())
         yield _parcel(rejects, rejects["offset"][0] % packing.buckets, ["reason", *RECORD])
         rows = rows.filter(pl.col("reason").is_null())
     rows = rows.with_columns(bucket=_bucket(packing.buckets), window_start=_window_start(packing.window))
+    columns = ["window_start", "identity", "ad_id", *(["country"] if packing.by_country else []), *RECORD]
     for clicks in _by_window(rows).partition_by("bucket", maintain_order=True):
-        yield _parcel(clicks, clicks["bucket"][0], ["window_start", "identity", "ad_id", *RECORD])
+        yield _parcel(clicks, clicks["bucket"][0], columns)
 
 
 def unpack(packed: bytes) -> Iterator[Clicks | Rejects]:
@@ -89,10 +95,12 @@ def unpack(packed: bytes) -> Iterator[Clicks | Rejects]:
         yield Rejects(frame)
         return
     identities, ad_ids = frame["identity"].to_list(), frame["ad_id"].to_list()
+    countries = frame["country"].to_list() if "country" in frame.columns else None
     start = 0
     for window_start, same in groupby(frame["window_start"].to_list()):
         end = start + len(list(same))
-        yield Clicks(window_start, identities[start:end], ad_ids[start:end], frame[start:end])
+        some = countries and countries[start:end]
+        yield Clicks(window_start, identities[start:end], ad_ids[start:end], frame[start:end], some)
         start = end
 
 

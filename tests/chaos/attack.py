@@ -90,7 +90,7 @@ class Attack:
         file = folder / f"attack-{self.seed}.jsonl"
         generate(traffic, file)
         expected = self.decided() + self.clicks
-        topics = [topic for topic in self.job.topics if topic != self.job.topics.clicks]
+        topics = [topic for topic in self.job.topics.names if topic != self.job.topics.clicks]
         with Reader(self.job.connection, topics) as reader:
             sending = threading.Thread(
                 target=send_lines, args=(file, self.job.topics.clicks, self.job.connection, self.rate)

@@ -29,7 +29,7 @@ def keeper(stack: Stack, tmp_path: Path) -> Iterator[Daemon]:
     for job in stack.cluster.jobs():
         if job.status not in FINAL_STATES:
             stack.cluster.cancel(job.job_id)
-    stack.broker.delete_topics(TOPICS)
+    stack.broker.delete_topics(TOPICS.names)
 
 
 def state(stack: Stack) -> dict[str, Any]:

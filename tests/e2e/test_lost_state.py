@@ -42,7 +42,7 @@ def lines(stack: Stack, tmp_path: Path) -> Iterator[list[bytes]]:
     stack.broker.create_topics(TOPICS.partitions(PARTITIONS))
     send_lines(file, TOPICS.clicks, connection(stack))
     yield file.read_bytes().split(b"\n")[:-1]
-    stack.broker.delete_topics([*TOPICS, RECONCILIATIONS])
+    stack.broker.delete_topics([*TOPICS.names, RECONCILIATIONS])
 
 
 def exact(lines: list[bytes]) -> Counter[tuple[int, str]]:

@@ -25,4 +25,4 @@ def test_the_stream_starts_as_the_operator_starts_it(stack: Stack, tmp_path: Pat
         stack.cluster.await_running(job_id)
         stack.cluster.cancel(job_id)
     finally:
-        stack.broker.delete_topics(TOPICS)
+        stack.broker.delete_topics(TOPICS.names)

@@ -71,7 +71,7 @@ def archive(stack: Stack, lines: list[bytes], tmp_path_factory: pytest.TempPathF
     await_until(lambda: archived(directory).height >= CLICKS, "Archiving all records", 120)
     stack.cluster.cancel(str(stack.archive.job_id))
     yield directory
-    stack.broker.delete_topics([*TOPICS, RECONCILIATIONS])
+    stack.broker.delete_topics([*TOPICS.names, RECONCILIATIONS])
 
 
 def archived(directory: Path) -> pl.DataFrame:

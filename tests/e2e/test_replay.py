@@ -76,12 +76,15 @@ def a_file(tmp_path: Path, content: bytes) -> Path:
     return file
 
 
-def replayed(stack: Stack, file: Path, out: Path, blocklist: Path | None = None) -> dict[str, int]:
+def replayed(
+    stack: Stack, file: Path, out: Path, blocklist: Path | None = None, dimensions: str = ""
+) -> dict[str, int]:
     """Replay the file, see the results recounted, return the ledger."""
     now = int(time.time() * 1000)
-    result = replay(file, out, stack, 2, lambda doing, lines: None, blocklist)
+    result = replay(file, out, stack, 2, lambda doing, lines: None, blocklist, dimensions)
     assert recount_files(file, out, now, blocklist=blocklist) == []
     assert json.loads((out / "ledger.json").read_text()) == result.ledger
+    assert (out / "counts-by-country.csv").exists() == bool(dimensions)
     return result.ledger
 
 
@@ -106,7 +109,7 @@ def test_every_odd_line_is_processed_exactly_once(stack: Stack, tmp_path: Path) 
     assert rejects(GARBAGE + BLOCKED + NOT_BLOCKED, blocklist) == GARBAGE + BLOCKED
     fuzz = [*POISON, *fuzzed(chosen_seed(), FUZZED, NOON)]
     lines = [*GARBAGE, *ODD_CLICKS, *BLOCKED, *fuzz, *NOT_BLOCKED, *GARBAGE, *ODD_CLICKS]
-    ledger = replayed(stack, a_file(tmp_path, b"\n".join(lines)), tmp_path, blocklist)
+    ledger = replayed(stack, a_file(tmp_path, b"\n".join(lines)), tmp_path, blocklist, "country")
     invalid = [*GARBAGE, *BLOCKED, *rejects(fuzz, blocklist), *GARBAGE]
     assert ledger["invalid"] == len(invalid)
     assert ledger["counted"] + ledger["late"] >= len(ODD_CLICKS) + len(NOT_BLOCKED)

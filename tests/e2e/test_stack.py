@@ -47,7 +47,7 @@ def product(stack: Stack) -> Iterator[Stack]:
     for job in stack.cluster.jobs():
         if job.status not in FINAL_STATES:
             stack.cluster.cancel(job.job_id)
-    stack.broker.delete_topics(TOPICS)
+    stack.broker.delete_topics(TOPICS.names)
 
 
 def test_bringing_up_what_is_up_changes_nothing(product: Stack) -> None:

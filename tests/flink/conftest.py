@@ -34,6 +34,7 @@ class Published:
     late: list[tuple] = field(default_factory=list)
     invalid: list[tuple] = field(default_factory=list)
     ledger: list[tuple] = field(default_factory=list)
+    counts_by_country: list[tuple] = field(default_factory=list)
 
     @property
     def clicks(self) -> dict[tuple[str, int], int]:
@@ -102,6 +103,7 @@ def run() -> Callable[..., Published]:
                 lambda row, name=name: (name, row.get_row_kind().name, *row)
             )
             for name in vars(published)
+            if getattr(results, name) is not None
         ]
         merged = streams[0].union(*streams[1:])
         name_operators(env)

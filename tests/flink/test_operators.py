@@ -13,11 +13,12 @@ from tests.flink.conftest import environment
 pytestmark = pytest.mark.flink
 
 GOLDEN = Path(__file__).with_name("golden_uids.txt")
+GOLDEN_BY_COUNTRY = Path(__file__).with_name("golden_uids_by_country.txt")
 
 
-def planned() -> tuple[StreamExecutionEnvironment, list[str]]:
+def planned(**dimensions: object) -> tuple[StreamExecutionEnvironment, list[str]]:
     """Build the whole job, from Kafka to Kafka, without running it; return it with its uids."""
-    settings = Settings(parallelism=1)
+    settings = Settings(parallelism=1, **dimensions)
     env, table_env = environment(settings, batch=10)
     publish(table_env, build(table_env, kafka_clicks(table_env, settings), settings), settings)
     return env, name_operators(env)
@@ -30,6 +31,11 @@ def kafka_job() -> list[str]:
 
 def test_uids_are_those_of_the_savepoints_out_there():
     assert kafka_job() == GOLDEN.read_text().splitlines()
+
+
+def test_a_dimension_adds_operators_and_changes_none():
+    _, uids = planned(dimensions=["country"])
+    assert uids == GOLDEN.read_text().splitlines() + GOLDEN_BY_COUNTRY.read_text().splitlines()
 
 
 def archive_job() -> list[str]:

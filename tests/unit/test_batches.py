@@ -64,13 +64,13 @@ def one_by_one(value: bytes | None) -> tuple[object, ...]:
     try:
         click = judge(value, NOON + SKEW)
     except Invalid as invalid:
-        return None, None, None, invalid.reason
-    return click.click_timestamp, click.ad_id, click.identity(), None
+        return None, None, None, None, invalid.reason
+    return click.country or "", click.click_timestamp, click.ad_id, click.identity(), None
 
 
-def as_a_batch(values: list[bytes | None]) -> list[tuple[object, ...]]:
+def as_a_batch(values: list[bytes | None], by_country: bool = True) -> list[tuple[object, ...]]:
     records = pl.DataFrame({"value": pl.Series(values, dtype=pl.Binary), "timestamp": [NOON] * len(values)})
-    judged = judge_batch(records.cast({"timestamp": pl.Int64}), SKEW)
+    judged = judge_batch(records.cast({"timestamp": pl.Int64}), SKEW, by_country=by_country)
     return judged.rows()
 
 
@@ -85,6 +85,16 @@ def test_a_batch_is_judged_as_its_values_one_by_one(batch: list[bytes]):
 
 def test_an_empty_batch_has_no_verdicts():
     assert as_a_batch([]) == []
+
+
+def test_a_click_without_a_country_has_an_empty_one_however_it_is_written():
+    values = [raw(), raw(country=""), raw(country=None), raw(country="DE"), raw(country="ü", extra=[]), raw(extra=[])]
+    assert [row[0] for row in as_a_batch(values)] == ["", "", "", "DE", "ü", ""]
+
+
+def test_a_verdict_has_no_country_unless_it_is_asked_for():
+    values = [raw(country="DE"), raw(country="DE", extra=[]), b"{}"]
+    assert as_a_batch(values, by_country=False) == [row[1:] for row in as_a_batch(values)]
 
 
 def test_what_producers_send_is_read_as_columns():

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from tests.builders import MINUTE, NOON, SECOND, raw
-from udfs.dedupe import END_OF_INPUT, LATE, DedupeClicks, DedupeRules
+from udfs.dedupe import BY_COUNTRY, END_OF_INPUT, LATE, DedupeClicks, DedupeRules
 from udfs.packing import RECORD, Packing, pack
 from udfs.slices import MOST_SMALL
 
@@ -40,6 +40,7 @@ class FakeFlink:
         self.closed: int | None = None
         self.timers: set[int] = set()
         self.watermark = BEFORE_ALL
+        self.by_country = False
         self.restart()
 
     def restart(self, rules: DedupeRules = RULES) -> None:
@@ -58,8 +59,9 @@ class FakeFlink:
         return SimpleNamespace(get_current_key=lambda: 0, timer_service=lambda: timers)
 
     def send(self, *values: bytes) -> list[object]:
+        packing = Packing(MINUTE, MINUTE * 100, 1, by_country=self.by_country)
         rows = [(None, value, 0, offset, NOON) for offset, value in enumerate(values)]
-        parcels = pack(pl.DataFrame(rows, schema=RECORD, orient="row"), Packing(MINUTE, MINUTE * 100, 1))
+        parcels = pack(pl.DataFrame(rows, schema=RECORD, orient="row"), packing)
         return [row for parcel in parcels for row in self.operator.process_element(parcel.packed, self.context)]
 
     def gauges(self) -> dict[str, int]:
@@ -96,6 +98,33 @@ def test_clicks_are_counted_per_ad(flink):
 def test_of_equal_identities_the_first_click_is_the_one_counted(flink):
     (row,) = flink.send(raw(ad_id="first", click_id="c"), raw(ad_id="second", click_id="c"))
     assert row[1] == {"first": 1}
+
+
+def by_country(outputs: list[object]) -> list[tuple[int, dict[str, dict[str, int]]]]:
+    return [tuple(row) for tag, row in (out for out in outputs if isinstance(out, tuple)) if tag is BY_COUNTRY]
+
+
+def test_what_is_counted_per_ad_is_counted_per_country_too_when_asked_for(flink):
+    clicks = [raw(country="DE"), raw(user_id="2", country="FR"), raw(user_id="3", ad_id="ad-2"), raw(user_id="4")]
+    flink.by_country = True
+    outputs = flink.send(*clicks, raw(user_id="5", country="DE"))
+    assert by_country(outputs) == [(NOON, {"DE": {"ad-1": 2}, "FR": {"ad-1": 1}, "": {"ad-1": 1, "ad-2": 1}})]
+    assert outputs[0][1] == {"ad-1": 4, "ad-2": 1}
+    flink.by_country = False
+    assert by_country(flink.send(raw(user_id="6"))) == []
+
+
+def test_the_country_of_the_first_click_of_an_identity_is_the_one_counted(flink):
+    flink.by_country = True
+    assert by_country(flink.send(raw(country="DE"), raw(country="FR"))) == [(NOON, {"DE": {"ad-1": 1}})]
+    assert by_country(flink.send(raw(country="IT"))) == []
+    assert by_country(flink.send(raw(country="IT"), raw(user_id="2", country="IT"))) == [(NOON, {"IT": {"ad-1": 1}})]
+
+
+def test_a_late_click_is_counted_in_no_country(flink):
+    flink.by_country = True
+    flink.advance(NOON + MINUTE)
+    assert by_country(flink.send(raw(country="DE"))) == []
 
 
 def test_a_click_id_is_a_duplicate_across_windows_within_the_horizon(flink):

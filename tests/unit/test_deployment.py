@@ -5,6 +5,7 @@ import pytest
 
 from local.deployment import Deployment
 from local.processes import LocalError
+from local.published import JobTopics
 
 
 class FakeStack:
@@ -21,6 +22,7 @@ class FakeStack:
         self.broker = SimpleNamespace(
             create_topics=self.topics.update, delete_topics=self.topics.difference_update, bootstrap_servers="x"
         )
+        self.topics_of = lambda settings: JobTopics()
         self.cluster = SimpleNamespace(
             jobmanager=SimpleNamespace(pid=1),
             answers=lambda: True,
@@ -60,9 +62,9 @@ def test_a_run_that_lost_its_jobmanager_begins_again_with_results_of_its_own_ove
     stack = FakeStack(lost={1})
     job = deployed(stack)
     assert stack.attempts == ["replay-1", "replay-1-2"]
-    assert stack.topics == set(job.topics)
+    assert stack.topics == set(job.topics.names)
     assert job.topics.clicks == "replay-1-clicks"
-    assert all(topic.startswith("replay-1-2-") for topic in set(job.topics) - {job.topics.clicks})
+    assert all(topic.startswith("replay-1-2-") for topic in set(job.topics.names) - {job.topics.clicks})
 
 
 def test_a_run_that_failed_as_a_whole_is_cancelled_and_begins_again(deployed):

@@ -50,6 +50,20 @@ def test_filtered_clicks_are_packed_with_the_invalid_records():
     assert clicks.ad_ids == ["ad-1"]
 
 
+def test_clicks_take_their_countries_along_only_when_they_are_packed_by_country():
+    clicks = [raw(country="DE"), raw(user_id="2"), raw(user_id="3", country="FR", click_timestamp=NOON + MINUTE)]
+    by_country = Packing(MINUTE, 5 * MINUTE, 1, by_country=True)
+    assert [part.countries for part in parts(b"{}", *clicks, packing=by_country)[1:]] == [["DE", ""], ["FR"]]
+    assert [part.countries for part in parts(b"{}", *clicks, packing=ONE_BUCKET)[1:]] == [None, None]
+
+
+def test_a_filtered_click_is_packed_as_an_invalid_one_when_clicks_are_packed_by_country():
+    packing = Packing(MINUTE, 5 * MINUTE, 1, Blocklist(countries={"ZZ": [Span(until=NOON + 1)]}), by_country=True)
+    rejects, clicks = parts(raw(country="ZZ"), raw(country="DE"), packing=packing)
+    assert rejects.records.rows() == [("filtered", b"key", raw(country="ZZ"), 1, 0, NOON)]
+    assert clicks.countries == ["DE"]
+
+
 def test_equal_identities_meet_in_one_bucket():
     assert ads(parts(*[raw(country=country) for country in ("DE", "FR", "IT")])) == [(NOON, ["ad-1"] * 3)]
 

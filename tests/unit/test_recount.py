@@ -26,10 +26,12 @@ class Run:
     invalid: list[Rejected]
     ledger: dict[int, dict[str, int]]
     heartbeats: list[Record] = field(default_factory=list)
+    by_country: dict[tuple[int, str, str], int] | None = None
 
     def problems(self) -> list[str]:
         records = [Record(0, offset, PRODUCED, None, value, {}) for offset, value in enumerate(self.clicks)]
-        return recount(records + self.heartbeats, self.counts, self.late, self.invalid, self.ledger)
+        results = (self.counts, self.late, self.invalid, self.ledger)
+        return recount(records + self.heartbeats, *results, by_country=self.by_country)
 
 
 @pytest.fixture
@@ -50,6 +52,30 @@ def run() -> Run:
 
 def test_exact_results_have_no_problems(run: Run) -> None:
     assert run.problems() == []
+
+
+BY_COUNTRY = {(NOON, "ad-1", ""): 1, (NOON, "ad-2", ""): 1, (LATER, "ad-1", ""): 1}
+
+
+@pytest.mark.parametrize("first", ["", "DE"])
+def test_a_click_counts_for_the_country_of_any_copy_as_any_may_have_been_the_first(run: Run, first: str) -> None:
+    run.by_country = {(NOON, "ad-1", first): 1, (NOON, "ad-2", ""): 1, (LATER, "ad-1", ""): 1}
+    assert run.problems() == []
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "problem"),
+    [
+        ({(NOON, "ad-1", "DE"): 1}, "2 published by country, 1 recounted"),
+        ({(NOON, "ad-2", ""): 0}, "0 published by country, 1 recounted"),
+        ({(NOON, "ad-2", ""): 0, (NOON, "ad-2", "DE"): 1}, "country 'DE': 1 published, 0 to 0 recounted"),
+        ({(NOON, "ad-2", "DE"): 0}, "country 'DE': 0 published, 0 to 0 recounted"),
+        ({(NOON, "ad-3", ""): 1}, "1 published by country, 0 recounted"),
+    ],
+)
+def test_a_wrong_count_by_country_is_found(run: Run, spoiled: dict[tuple[int, str, str], int], problem: str) -> None:
+    run.by_country = BY_COUNTRY | spoiled
+    assert any(problem in found for found in run.problems())
 
 
 def test_lost_click_is_found(run: Run) -> None:
@@ -258,6 +284,16 @@ def replay(tmp_path: Path) -> Path:
     (tmp_path / "counts.csv").write_text(f"window_start,ad_id,clicks\n{NOON},ad-1,1\n{LATER},ad-1,1\n")
     (tmp_path / "ledger.json").write_text('{"raw":5,"counted":2,"duplicate":0,"late":1,"invalid":2}')
     return tmp_path
+
+
+def test_counts_by_country_are_recounted_where_there_is_a_file_of_them(replay: Path) -> None:
+    by_country = replay / "counts-by-country.csv"
+    by_country.write_text(f"window_start,ad_id,country,clicks\n{NOON},ad-1,,1\n{LATER},ad-1,,1\n")
+    assert recount_files(replay / "clicks.jsonl", replay, PRODUCED) == []
+    by_country.write_text(f"window_start,ad_id,country,clicks\n{NOON},ad-1,,1\n{LATER},ad-1,DE,1\n")
+    assert len(recount_files(replay / "clicks.jsonl", replay, PRODUCED)) == 2
+    by_country.write_text(f"window_start,ad_id,country,clicks\n{NOON},ad-1,,1\n{LATER},ad-1,,1\n{LATER},ad-1,,1\n")
+    assert len(recount_files(replay / "clicks.jsonl", replay, PRODUCED)) == 1
 
 
 def test_exact_files_have_no_problems(replay: Path) -> None:

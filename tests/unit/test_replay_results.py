@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from local.processes import LocalError
-from local.published import JobTopics, Published
+from local.published import JobTopics, Published, topics_of
 from local.recount import Rejected
 from local.replay import drafted, write_results
 from tests.builders import MINUTE, NOON
@@ -39,6 +39,18 @@ def test_counts_are_sorted_by_window_and_ad(published: Published, tmp_path: Path
         f"{NOON + MINUTE},b,2".encode(),
         b"",
     ]
+
+
+def test_counts_by_country_have_a_file_only_where_there_are_any(published: Published, tmp_path: Path) -> None:
+    by_country = {(NOON, "z", country): 1 for country in ("DE", "", 'a",\r\n\x00')}
+    with drafted(tmp_path) as draft:
+        write_results(replace(published, by_country=by_country), draft)
+    with (tmp_path / "counts-by-country.csv").open(encoding="utf-8", newline="") as file:
+        rows = [(int(row["window_start"]), row["ad_id"], row["country"]) for row in csv.DictReader(file)]
+    assert rows == sorted(by_country)
+    with drafted(tmp_path) as draft:
+        write_results(published, draft)
+    assert not (tmp_path / "counts-by-country.csv").exists()
 
 
 def test_ads_of_any_characters_are_read_back_unchanged(tmp_path: Path) -> None:
@@ -91,12 +103,13 @@ def test_results_that_add_up_have_no_contradictions(published: Published) -> Non
 
 
 def test_every_contradiction_is_named(published: Published) -> None:
-    wrong = replace(published, counts={(NOON, "z"): 9}, twice=[(NOON, "z")], late=[], invalid=[])
+    wrong = replace(published, counts={(NOON, "z"): 9}, twice=[(NOON, "z")], late=[], invalid=[], by_country={})
     wrong.ledger[NOON]["duplicate"] = 7
     assert [contradiction.partition(":")[0] for contradiction in wrong.contradictions()] == [
         f"The count of ad 'z' in window {NOON} was published more than once.",
         "The ledger does not balance",
         "The ledger has 6 clicks counted, the counts add up to 9.",
+        "The counts add up to 9, those by country to 0.",
         "The ledger has 3 late clicks, their topic has 0.",
         "The ledger has 1 invalid clicks, their topic has 0.",
     ]
@@ -106,3 +119,14 @@ def test_topics_become_arguments_of_the_job() -> None:
     arguments = JobTopics().prefixed("x").arguments()
     assert arguments[:4] == ["--clicks-topic", "x-clicks", "--counts-topic", "x-clicks-per-minute"]
     assert len(arguments) == 12
+
+
+def test_only_a_job_that_counts_by_country_has_a_topic_for_that() -> None:
+    assert topics_of([], {}).country is None
+    topics = topics_of(["--dimensions", "country"], {}).prefixed("x")
+    assert topics == topics_of([], {"CLICKPROOF_DIMENSIONS": "country"}).prefixed("x")
+    assert topics.arguments()[-2:] == ["--country-topic", "x-clicks-per-minute-country"]
+    assert topics.partitions(4) == dict.fromkeys(topics, 1) | {topics.clicks: 4}
+    assert None not in topics_of([], {}).partitions(4)
+    with pytest.raises(LocalError, match=r"^dimensions: [^\n]+'browser'\.$"):
+        topics_of(["--dimensions", "browser"], {})

@@ -5,7 +5,7 @@ import pytest
 from jobs.reconcile_settings import load as load_reconciliation
 from jobs.setting_sources import SettingsError
 from jobs.settings import load, sasl_password
-from local.published import JobTopics
+from local.published import BY_COUNTRY, JobTopics
 
 
 def test_a_setting_is_taken_from_arguments_then_environment_then_file(tmp_path):
@@ -23,13 +23,27 @@ def test_without_any_source_the_defaults_hold():
     assert load([], {}).dedupe_horizon == timedelta(minutes=10)
 
 
+def test_dimensions_are_a_list_in_the_file_and_parted_by_commas_elsewhere(tmp_path):
+    (tmp_path / "config.yaml").write_text("clickproof:\n  dimensions: [country]\n")
+    assert load([], {"FLINK_CONF_DIR": str(tmp_path)}).by_country
+    assert load(["--dimensions", " country, country"], {}).by_country
+    assert not load([], {"CLICKPROOF_DIMENSIONS": ""}).by_country
+    assert not load([], {}).by_country
+
+
+def test_the_topic_of_a_dimension_is_needed_only_with_it():
+    assert "country_topic" in load(["--dimensions", "country"], {}).topic_settings
+    assert "country_topic" not in load(["--country-topic", "clicks"], {}).topic_settings
+
+
 def test_the_local_stack_has_variables_of_its_own():
     assert load([], {"CLICKPROOF_LOCAL_HOME": "/x"}) == load([], {})
 
 
 def test_the_local_stack_reads_and_writes_the_topics_of_the_defaults():
     settings = load([], {})
-    assert {name: getattr(settings, f"{name}_topic") for name in JobTopics._fields} == JobTopics()._asdict()
+    topics = JobTopics(country=BY_COUNTRY)
+    assert {name: getattr(settings, f"{name}_topic") for name in topics._fields} == topics._asdict()
 
 
 @pytest.mark.parametrize(
@@ -45,6 +59,10 @@ def test_the_local_stack_reads_and_writes_the_topics_of_the_defaults():
         (["--parallelism", "none"], "parallelism"),
         (["--late-topic", "clicks"], "clicks_topic"),
         (["--clicks-topic", "no spaces"], "clicks_topic"),
+        (["--dimensions", "browser"], "dimensions"),
+        (["--dimensions", "country,browser"], "dimensions"),
+        (["--dimensions"], "dimensions"),
+        (["--dimensions", "country", "--country-topic", "clicks"], "clicks_topic"),
         (["--colour", "red"], "colour"),
         (["stray"], "stray"),
         (["--sasl-password", "x"], "sasl_password"),

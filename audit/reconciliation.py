@@ -20,7 +20,8 @@ from audit.report import Report, report
 from audit.spans import Span
 from jobs.files import HOUR_FORMAT
 from jobs.reconcile_settings import ReconcileSettings
-from jobs.settings import load, milliseconds
+from jobs.setting_types import milliseconds
+from jobs.settings import load
 from local.blocklists import blocklist_argument
 from local.keeper import kept_alive
 from local.published import read_ledger

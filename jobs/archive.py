@@ -12,7 +12,8 @@ from jobs import files, tables
 from jobs.operators import name_operators
 from jobs.preflight import require_topics
 from jobs.setting_sources import SettingsError
-from jobs.settings import Settings, load, milliseconds
+from jobs.setting_types import milliseconds
+from jobs.settings import Settings, load
 
 
 def build(env: StreamTableEnvironment, records: Table) -> Table:

@@ -15,7 +15,8 @@ from jobs.keys import in_java, keyed
 from jobs.operators import name_operators
 from jobs.preflight import require_topics
 from jobs.setting_sources import SettingsError
-from jobs.settings import Settings, blocklist, load, milliseconds
+from jobs.setting_types import milliseconds
+from jobs.settings import Settings, blocklist, load
 from udfs.dedupe import BY_COUNTRY, COUNTS, INVALID, LATE, DedupeClicks, DedupeRules
 from udfs.pack_clicks import NO_BUCKET, PARCELS, pack_clicks
 from udfs.packing import Packing

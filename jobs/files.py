@@ -1,7 +1,8 @@
 """Sources and sinks in Parquet files as DDL: the only place that names them."""
 
 from jobs.reconcile_settings import ReconcileSettings
-from jobs.settings import Settings, milliseconds
+from jobs.setting_types import milliseconds
+from jobs.settings import Settings
 
 ARCHIVE = "archive"
 _ARCHIVED = """

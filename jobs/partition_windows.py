@@ -16,7 +16,7 @@ from jobs.keys import keyed
 from jobs.operators import name_operators
 from jobs.partition_windows_settings import WindowSettings, load
 from jobs.setting_sources import SettingsError
-from jobs.settings import milliseconds
+from jobs.setting_types import milliseconds
 from udfs.pack_clicks import NO_BUCKET, PARCELS, packer
 from udfs.partition_windows_book import WindowRules
 from udfs.partition_windows_operators import REFUSED, WINDOWS, CollectWindows, FollowStatements

@@ -10,7 +10,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from jobs.settings import DEPLOYMENT, JobSettings, PositiveDuration, Topic, load_as, require
+from jobs.setting_types import DeploymentName, PositiveDuration, Topic
+from jobs.settings import JobSettings, load_as, require
 
 SECTION = "partition-windows"
 
@@ -18,7 +19,7 @@ SECTION = "partition-windows"
 class WindowSettings(JobSettings):
     """The settings of the job; times of events are in milliseconds, like the window."""
 
-    deployment: Annotated[str, Field(pattern=DEPLOYMENT)] = "partition-windows"
+    deployment: DeploymentName = "partition-windows"
     events_topic: Topic = "window-events"
     watermarks_topic: Topic = "window-watermarks"
     windows_topic: Topic = "windows"

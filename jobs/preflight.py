@@ -7,9 +7,9 @@ from typing import Any
 from py4j.protocol import Py4JJavaError
 from pyflink.java_gateway import get_gateway
 
+from jobs.kafka_connection import kafka_properties
 from jobs.setting_sources import SettingsError
 from jobs.settings import JobSettings
-from jobs.tables import kafka_properties
 
 TIMEOUT_MS = 20_000
 _REQUEST_TIMEOUT_MS = 5_000

@@ -14,7 +14,8 @@ from pyflink.table import StreamTableEnvironment, Table
 from jobs import files, tables
 from jobs.reconcile_settings import ReconcileSettings, load
 from jobs.setting_sources import SettingsError
-from jobs.settings import blocklist, milliseconds
+from jobs.setting_types import milliseconds
+from jobs.settings import blocklist
 from udfs.identify_clicks import NO_CLICK, identify_clicks
 
 MAX_PARTITIONS = 65_536

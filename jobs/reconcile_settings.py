@@ -5,7 +5,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from jobs.settings import Settings, load_clicks, milliseconds
+from jobs.setting_types import milliseconds
+from jobs.settings import Settings, load_clicks
 
 Url = Annotated[str, Field(pattern=r"^[a-z0-9]+:/")]
 ALL_TIME = 2**53 // 86_400_000 * 86_400_000

@@ -1,55 +1,19 @@
 """Every knob of the jobs, validated once at start; where they are looked for is in `jobs.setting_sources`."""
 
 import os
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from jobs.setting_sources import SettingsError, from_arguments, from_environment, from_file
+from jobs.setting_types import COUNTRY, DeploymentName, Dimensions, Duration, PositiveDuration, Topic
 from udfs.blocklist import Blocklist, BlocklistError, read_blocklist
 
 SECTION = "clickproof"
-
-_UNITS = {"ms": 0.001, "s": 1, "min": 60, "h": 3600}
-_DURATION = re.compile(r"(\d+)\s*(ms|s|min|h)")
-
-
-def _duration(text: object) -> object:
-    if not isinstance(text, str):
-        return text
-    match = _DURATION.fullmatch(text.strip())
-    if match is None:
-        raise ValueError(f"'{text}' is no duration such as '500 ms', '5 s', '10 min' or '1 h'")
-    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
-
-
-def _positive(duration: timedelta) -> timedelta:
-    if duration <= timedelta():
-        raise ValueError("must be longer than nothing")
-    return duration
-
-
-def _names(text: object) -> object:
-    return [name.strip() for name in text.split(",") if name.strip()] if isinstance(text, str) else text
-
-
-def _dimensions(names: frozenset[str]) -> frozenset[str]:
-    if unknown := sorted(names - {COUNTRY}):
-        raise ValueError(f"clicks can be counted by {COUNTRY}, not by '{unknown[0]}'")
-    return names
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
-PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
-DEPLOYMENT = r"^[a-zA-Z0-9._-]{1,100}$"
-COUNTRY = "country"
-Dimensions = Annotated[frozenset[str], BeforeValidator(_names), AfterValidator(_dimensions)]
-Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 
 
 class JobSettings(BaseModel):
@@ -57,7 +21,7 @@ class JobSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    deployment: Annotated[str, Field(pattern=DEPLOYMENT)]
+    deployment: DeploymentName
     """Names the job, its consumer group and its transactions; two jobs on one broker must differ in it."""
 
     bootstrap_servers: Annotated[str, Field(min_length=1)] = "127.0.0.1:9092"
@@ -84,7 +48,7 @@ class JobSettings(BaseModel):
 class Settings(JobSettings):
     """The settings of the jobs about clicks; bounded, the streaming job publishes every window."""
 
-    deployment: Annotated[str, Field(pattern=DEPLOYMENT)] = "clickproof"
+    deployment: DeploymentName = "clickproof"
     clicks_topic: Topic = "clicks"
     counts_topic: Topic = "clicks-per-minute"
     top_topic: Topic = "clicks-top"
@@ -157,11 +121,6 @@ def load_as(
     if _has_sasl(settings):
         sasl_password(settings)
     return settings
-
-
-def milliseconds(duration: timedelta) -> int:
-    """Return a duration in whole milliseconds."""
-    return duration // timedelta(milliseconds=1)
 
 
 def sasl_password(settings: JobSettings) -> str:

@@ -2,8 +2,10 @@
 
 from datetime import timedelta
 
+from jobs.kafka_connection import kafka_properties
 from jobs.partition_windows_settings import WindowSettings
-from jobs.settings import JobSettings, Settings, milliseconds, sasl_password
+from jobs.setting_types import milliseconds
+from jobs.settings import JobSettings, Settings
 from udfs.heartbeats import HEARTBEAT_KEY
 
 CLICKS, COUNTS, TOP, LATE, INVALID, LEDGER = "clicks", "counts", "top_ads", "late", "invalid", "ledger"
@@ -32,15 +34,9 @@ _COUNTED = "window_start BIGINT, window_end BIGINT, clicks BIGINT, version BIGIN
 _COUNT_COLUMNS = f"ad_id STRING, {_COUNTED}"
 _BY_COUNTRY_COLUMNS = f"ad_id STRING, country STRING, {_COUNTED}"
 _COMMITTED = {"properties.isolation.level": "read_committed"}
-_SHADED = "org.apache.flink.kafka.shaded.org.apache.kafka.common.security"
 MAX_REQUEST_BYTES = 64 * 1024 * 1024
 """Larger than any record that a broker takes: an invalid value goes out as it came in, whatever its size."""
 _FEWER_UPDATES = {"sink.buffer-flush.max-rows": "10000", "sink.buffer-flush.interval": "1 s"}
-_LOGIN_MODULES = {
-    "PLAIN": f"{_SHADED}.plain.PlainLoginModule",
-    "SCRAM-SHA-256": f"{_SHADED}.scram.ScramLoginModule",
-    "SCRAM-SHA-512": f"{_SHADED}.scram.ScramLoginModule",
-}
 
 
 def event_time(max_clock_skew: timedelta) -> str:
@@ -132,19 +128,6 @@ def window_sinks(settings: WindowSettings) -> dict[str, str]:
     }
 
 
-def kafka_properties(settings: JobSettings) -> dict[str, str]:
-    """Return what Kafka's clients in the JVM need to connect: a secret is among it."""
-    properties = {
-        "bootstrap.servers": settings.bootstrap_servers,
-        "security.protocol": settings.security_protocol,
-        "sasl.mechanism": settings.sasl_mechanism,
-        "sasl.jaas.config": _login(settings) if settings.sasl_mechanism else None,
-        "ssl.truststore.type": "PEM" if settings.ssl_ca_file else None,
-        "ssl.truststore.location": str(settings.ssl_ca_file) if settings.ssl_ca_file else None,
-    }
-    return {name: value for name, value in properties.items() if value is not None}
-
-
 def interval(duration: timedelta) -> str:
     """Return a duration as an SQL interval, to the millisecond."""
     seconds, ms = divmod(milliseconds(duration), 1000)
@@ -210,17 +193,6 @@ def _sink(settings: JobSettings, name: str, columns: str, options: dict[str, str
 def _connection(settings: JobSettings) -> dict[str, str]:
     properties = kafka_properties(settings)
     return {"connector": "kafka"} | {f"properties.{name}": value for name, value in properties.items()}
-
-
-def _login(settings: JobSettings) -> str:
-    module = _LOGIN_MODULES[settings.sasl_mechanism or "PLAIN"]
-    username, password = _quoted(settings.sasl_username or ""), _quoted(sasl_password(settings))
-    return f"{module} required username={username} password={password};"
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
 
 
 def _with(options: dict[str, str]) -> str:

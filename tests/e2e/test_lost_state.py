@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from audit.reconciliation import Records, connection, reconcile_span
-from audit.report import Report
 from audit.spans import Span
 from ingest.heartbeat import KafkaTopic
 from ingest.producer import send_lines
@@ -63,11 +62,12 @@ def count_from_the_start(stack: Stack, deployment: str, folder: Path) -> None:
 
 
 def test_counts_are_exact_again_after_the_state_was_lost(stack: Stack, lines: list[bytes], tmp_path: Path) -> None:
-    for deployment in ("clickproof", "clickproof-2"):
-        count_from_the_start(stack, deployment, tmp_path)
-    report = reconciled(stack, lines, tmp_path)
-    assert report.verdict == "explained"
-    assert report.corrections > 0
+    count_from_the_start(stack, "clickproof", tmp_path)
+    published = counts_published(stack)
+    count_from_the_start(stack, "clickproof-2", tmp_path)
+    assert counts_published(stack) > published
+    reconcile(stack, tmp_path)
+    assert counted(stack) == exact(lines)
 
 
 def test_counts_are_exact_again_after_an_older_state_was_restored(
@@ -86,7 +86,8 @@ def test_counts_are_exact_again_after_an_older_state_was_restored(
     end_window(stack, SPAN.end)
     stack.cluster.cancel(job_id)
     assert counts_published(stack) > published + 1  # the marker's
-    reconciled(stack, lines, tmp_path)
+    reconcile(stack, tmp_path)
+    assert counted(stack) == exact(lines)
 
 
 def counts_published(stack: Stack) -> int:
@@ -109,11 +110,15 @@ def end_window(stack: Stack, start: int) -> None:
     await_until(lambda: start in published_windows(connection(stack), TOPICS.top), f"Publishing window {start}", 240.0)
 
 
-def reconciled(stack: Stack, lines: list[bytes], tmp_path: Path) -> Report:
-    """Reconcile, and see that the counts in force are exact."""
+def reconcile(stack: Stack, folder: Path) -> None:
+    """Correct the counts of the span, where they need it: which clicks were late differs from run to run."""
     await_committed(connection(stack), TOPICS)
-    records = Records("kafka", tmp_path.as_uri(), NOW)
+    records = Records("kafka", folder.as_uri(), NOW)
     found = reconcile_span(SPAN, records, stack, lambda doing, done: None, publish=True)
-    in_span = {cell: n for cell, n in counts_in_force(connection(stack), TOPICS.counts).items() if cell[0] < SPAN.end}
-    assert in_span == exact(lines)
-    return found.report
+    assert found.report.verdict == "explained"
+
+
+def counted(stack: Stack) -> dict[tuple[int, str], int]:
+    """The counts in force of the span."""
+    in_force = counts_in_force(connection(stack), TOPICS.counts)
+    return {cell: clicks for cell, clicks in in_force.items() if cell[0] < SPAN.end}

@@ -117,6 +117,7 @@ def test_a_backfill_from_the_archive_alone_is_exact(stack: Stack, archive: Path,
 
 @pytest.mark.deploy
 def test_a_cluster_beside_a_broker_that_others_run_finds_the_same(stack: Stack, archive: Path, exact: Counts) -> None:
+    publish_as_the_stream_does(stack, exact)
     with cluster_beside(stack.broker.bootstrap_servers, {}, 2) as beside:
         found = reconciled(beside, Records("archive", archive.as_uri(), NOW))
     assert (found.report.verdict, found.report.corrections, found.report.exact) == ("explained", 0, exact.total())

@@ -27,6 +27,7 @@ OF_PODS = {
     *("classloader.resolve-order", "taskmanager.numberOfTaskSlots", "high-availability.type"),
     *("high-availability.storageDir", "metrics.reporter.prometheus.factory.class", "metrics.reporter.prometheus.port"),
     *("execution.checkpointing.dir", "execution.checkpointing.savepoint-dir"),
+    "kubernetes.taskmanager.memory.limit-factor",
 }
 Resource = dict[str, Any]
 

@@ -128,12 +128,12 @@ def rank(env: StreamTableEnvironment, counts: Table, settings: Settings) -> Tabl
 
 def late_records(env: StreamTableEnvironment, decided: DataStream, settings: Settings) -> Table:
     """Return the late clicks as they came, with their origin in headers."""
-    return _with_origin(env, decided.get_side_output(LATE), settings, "'late'")
+    return _with_origin(env, in_java(decided, LATE), settings, "'late'")
 
 
 def invalid_records(env: StreamTableEnvironment, decided: DataStream, settings: Settings) -> Table:
     """Return the invalid records as they came, with their reason and origin in headers."""
-    return _with_origin(env, decided.get_side_output(INVALID), settings, "reason")
+    return _with_origin(env, in_java(decided, INVALID), settings, "reason")
 
 
 def balance(env: StreamTableEnvironment, decided: DataStream, settings: Settings) -> Table:
@@ -147,7 +147,8 @@ def balance(env: StreamTableEnvironment, decided: DataStream, settings: Settings
 
 def _with_origin(env: StreamTableEnvironment, records: DataStream, settings: Settings, reason: str) -> Table:
     headers = tables.headers(settings.clicks_topic, reason)
-    return env.sql_query(f"SELECT `key`, `value`, {headers} FROM {env.from_data_stream(records)}")
+    each = f"{env.from_data_stream(records)} CROSS JOIN UNNEST(records)"
+    return env.sql_query(f"SELECT `key`, `value`, {headers} FROM {each}")
 
 
 def _with_watermark() -> Schema:

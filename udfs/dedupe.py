@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-from pyflink.common import Row, Types
+from pyflink.common import Row, TypeInformation, Types
 from pyflink.datastream import KeyedProcessFunction, OutputTag, RuntimeContext
 from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
 
@@ -34,12 +34,25 @@ BY_COUNTRY = OutputTag(
 )
 """The counted clicks of some records of one window, per country and ad; where they were packed by country."""
 
-_RECORD = ["key", "value", "partition", "offset", "timestamp"]
-_RECORD_TYPES = [_BYTES, _BYTES, Types.INT(), Types.LONG(), Types.LONG()]
-LATE = OutputTag("late", Types.ROW_NAMED(_RECORD, _RECORD_TYPES))
-"""A late click's own bytes and its origin."""
-INVALID = OutputTag("invalid", Types.ROW_NAMED([*_RECORD, "reason"], [*_RECORD_TYPES, Types.STRING()]))
-"""An invalid or filtered record's own bytes, its origin and the reason."""
+_RECORD = {
+    "key": _BYTES,
+    "value": _BYTES,
+    "partition": Types.INT(),
+    "offset": Types.LONG(),
+    "timestamp": Types.LONG(),
+}
+
+
+def _records(columns: dict[str, TypeInformation]) -> TypeInformation:
+    """Return the type of rows with one column, `records`: several records cross to the JVM as one."""
+    record = Types.ROW_NAMED([*columns], [*columns.values()])
+    return Types.ROW_NAMED(["records"], [Types.OBJECT_ARRAY(record)])
+
+
+LATE = OutputTag("late", _records(_RECORD))
+"""Late clicks: their own bytes and their origin."""
+INVALID = OutputTag("invalid", _records({"reason": Types.STRING(), **_RECORD}))
+"""Invalid or filtered records: the reason, their own bytes and their origin."""
 
 _BEFORE_ALL = -(2**63)
 END_OF_INPUT = 2**63 - 1
@@ -198,8 +211,7 @@ def _by_country(
 def _late(clicks: Clicks) -> Iterator[object]:
     late = len(clicks.ad_ids)
     yield Row(clicks.window_start, {}, late, 0, 0, late, 0)
-    for record in clicks.records():
-        yield LATE, Row(*record)
+    yield LATE, Row([Row(*record) for record in clicks.records()])
 
 
 def _invalid(rejects: Rejects, window: int) -> Iterator[object]:
@@ -207,5 +219,4 @@ def _invalid(rejects: Rejects, window: int) -> Iterator[object]:
     booked = Counter(rejects.records["timestamp"] // window * window)
     for start, invalid in booked.items():
         yield Row(start, {}, invalid, 0, 0, 0, invalid)
-    for reason, *record in rejects.records.iter_rows():
-        yield INVALID, Row(*record, reason)
+    yield INVALID, Row([Row(*record) for record in rejects.records.iter_rows()])

@@ -143,7 +143,10 @@ def test_a_window_takes_clicks_until_the_watermark_reaches_its_last_millisecond(
 def test_a_late_click_goes_to_the_side_output_with_its_bytes_and_origin(flink):
     flink.advance(NOON + MINUTE)
     late = [row for tag, row in (out for out in flink.send(raw(), raw()) if isinstance(out, tuple)) if tag is LATE]
-    assert [tuple(row) for row in late] == [(None, raw(), 0, 0, NOON), (None, raw(), 0, 1, NOON)]
+    assert [tuple(record) for (records,) in late for record in records] == [
+        (None, raw(), 0, 0, NOON),
+        (None, raw(), 0, 1, NOON),
+    ]
 
 
 def test_a_late_click_makes_no_later_one_a_duplicate(flink):

@@ -9,16 +9,15 @@ from typing import Any
 
 from serving.models import AdClicks, Reconciliations, TopAds, WindowAnswer, WindowClicks, Windows
 from serving.ranking import IN_SPAN, late_could_change_cut, rank_ads
-from serving.standing import Standing, newest_reconciliations, read_standing
+from serving.standing import Standing, newest_reconciliations, read_standing, standing_of, standing_questions
 from serving.store import ON_ONE_THREAD, Store
 from serving.windows import MINUTE, Span
 
 # Known without reading a row: of the partition key each part keeps the greatest.
 _NEWEST_COUNTED = "SELECT max(window_start) FROM counts HAVING count() > 0"
-_OF_AD = f"""
-    SELECT window_start, clicks, 0 AS late FROM counts FINAL WHERE {IN_SPAN} AND ad_id = {{ad:String}}
-    UNION ALL
-    SELECT window_start, 0, count() FROM late FINAL WHERE {IN_SPAN} AND ad_id = {{ad:String}} GROUP BY window_start
+_OF_AD = f"SELECT window_start, clicks FROM counts FINAL WHERE {IN_SPAN} AND ad_id = {{ad:String}} {ON_ONE_THREAD}"
+_LATE_OF_AD = f"""
+    SELECT window_start, count() FROM late FINAL WHERE {IN_SPAN} AND ad_id = {{ad:String}} GROUP BY window_start
     {ON_ONE_THREAD}"""
 _INVALID = "SELECT reason, count() FROM invalid FINAL WHERE window_start = {start:UInt64} GROUP BY reason"
 
@@ -40,10 +39,10 @@ class Answers:
         """Return an ad's clicks in the span, and in windows of `width` minutes that end with each of its minutes."""
         span = span or Span(0, 0)
         widened = Span(max(span.start - (width - 1) * MINUTE, 0), span.end)
-        standing = read_standing(self._store, widened)
-        found = self._store.ask(_OF_AD, {"start": widened.start, "end": widened.end, "ad": ad_id})
-        clicks = {start: counted for start, counted, _ in found if counted}
-        late = {start: known for start, _, known in found if known}
+        of_ad = {"start": widened.start, "end": widened.end, "ad": ad_id}
+        late_of_ad, *known = self._store.ask_all((_LATE_OF_AD, of_ad), *standing_questions(widened))
+        standing, late = standing_of(widened, known), dict(late_of_ad)
+        clicks: dict[int, int] = dict(self._store.ask(_OF_AD, of_ad))
         windows = [
             _window(Span(last - (width - 1) * MINUTE, last + MINUTE), clicks, late, standing) for last in span.windows
         ]

@@ -1,12 +1,12 @@
 """How each window stands: its total, its ledger, and the verdict that follows."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from serving.models import VERDICTS, Reconciliation, Terms, Verdict, Window
-from serving.store import ON_ONE_THREAD, Store
+from serving.store import ON_ONE_THREAD, Question, Rows, Store
 from serving.windows import MINUTE, Span
 from udfs.ledger import Terms as Ledger
 
@@ -18,7 +18,9 @@ _NEWEST_RANKED = "SELECT window_start FROM top ORDER BY window_start DESC LIMIT 
 _RECONCILIATIONS = """
     SELECT `from`, `to`, version, verdict, windows, corrections, late, expired_duplicate, unexplained, published
     FROM reconciliations FINAL"""
-_COVERING = f"{_RECONCILIATIONS} WHERE `from` < {{end:UInt64}} AND `to` > {{start:UInt64}} ORDER BY version, published"
+_COVERING = f"""
+    {_RECONCILIATIONS} WHERE `from` < {{end:UInt64}} AND `to` > {{start:UInt64}}
+    ORDER BY version, published {ON_ONE_THREAD}"""
 _NEWEST = f"{_RECONCILIATIONS} ORDER BY version DESC, published DESC LIMIT {{limit:UInt32}}"
 
 
@@ -93,12 +95,22 @@ class Standing:
 
 def read_standing(store: Store, span: Span) -> Standing:
     """Read how the windows of a span stand; to be read before the counts it speaks for."""
+    return standing_of(span, store.ask_all(*standing_questions(span)))
+
+
+def standing_questions(span: Span) -> list[Question]:
+    """Return what to ask the store about the windows of a span."""
     bounds = {"start": span.start, "end": span.end}
-    windows, covering, newest = store.ask_all((_WINDOWS, bounds), (_COVERING, bounds), (_NEWEST_RANKED, {}))
+    return [(_WINDOWS, bounds), (_COVERING, bounds), (_NEWEST_RANKED, {})]
+
+
+def standing_of(span: Span, answers: Sequence[Rows]) -> Standing:
+    """Return how the windows of a span stand, from the answers to the `standing_questions`."""
+    windows, covering, newest = answers
     return Standing(_rows(windows), newest[0][0] if newest else None, _by_window(map(_reconciliation, covering), span))
 
 
-def _rows(found: Iterable[tuple[Any, ...]]) -> dict[int, Row]:
+def _rows(found: Rows) -> dict[int, Row]:
     """The rows of the windows of which anything is known."""
     known: defaultdict[int, dict[str, list[int]]] = defaultdict(dict)
     for start, about, *figures in found:

@@ -20,6 +20,10 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from serving.schema import EXPIRING, MIGRATIONS, VERSIONS, ttl
 from serving.settings import ServingError, Settings, secret
 
+Question = tuple[str, Mapping[str, Any]]
+Rows = list[Any]
+"""Tuples, as the question selects them."""
+
 DATABASE = "clickproof"
 MAX_CLIENTS = 8
 PATIENCE = 5.0  # seconds to wait for a free client, and for a question's answer
@@ -75,12 +79,12 @@ class Store:
         """Close it."""
         self.close()
 
-    def ask(self, sql: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    def ask(self, sql: str, parameters: Mapping[str, Any]) -> Rows:
         """Return the rows of a query, within the limits. Raises StoreError and TooMuchError."""
         with self._client() as client, _failures():
             return [tuple(row) for row in client.query(sql, parameters=dict(parameters)).result_rows]
 
-    def ask_all(self, *questions: tuple[str, Mapping[str, Any]]) -> list[list[tuple[Any, ...]]]:
+    def ask_all(self, *questions: Question) -> list[Rows]:
         """Return the rows of several queries, which are asked at the same time."""
         return [asked.result() for asked in [self._asking.submit(self.ask, *question) for question in questions]]
 

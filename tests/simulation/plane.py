@@ -119,7 +119,8 @@ class Subtask:
         """Have the parcel decided, and hold what comes out against the book; `highest` watermark of all subtasks."""
         with patch.object(dedupe, "unpack", _parts):
             out = list(self.operator.process_element(parcel.records, self._context(parcel.bucket)))
-        rejected = {(row[2], row[3]): tag for tag, row in (each for each in out if isinstance(each, tuple))}
+        aside = [each for each in out if isinstance(each, tuple)]
+        rejected = {(row[-3], row[-2]): tag for tag, (rows,) in aside for row in rows}
         keyed, clicks = self.keys[parcel.bucket], Counter[Cell]()
         before = keyed.book
         for record in parcel.records:

@@ -166,11 +166,12 @@ def _exit(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
-def free_port() -> int:
-    """A TCP port on the loopback interface that nothing listens on."""
+def free_port(other_than: int = 0) -> int:
+    """A TCP port on the loopback interface that nothing listens on; `other_than` is about to be listened on."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+        port = int(probe.getsockname()[1])
+    return free_port(other_than) if port == other_than else port
 
 
 def port_in_use(port: int) -> bool:

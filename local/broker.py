@@ -149,11 +149,7 @@ class Broker:
 
     def _server_properties(self, data: Path) -> str:
         return SERVER_PROPERTIES.format(
-            host=LOOPBACK,
-            port=self.port,
-            controller_port=free_port(other_than=self.port),
-            data=data,
-            max_bytes=MAX_MESSAGE_BYTES,
+            host=LOOPBACK, port=self.port, controller_port=free_port(), data=data, max_bytes=MAX_MESSAGE_BYTES
         )
 
     def _directory(self, name: str) -> Path:

@@ -19,6 +19,7 @@ PRIVATE = 0o700
 """Mode of the directories: clicks, and the state made of them, hold addresses of people."""
 # Popen objects are kept: one that is thrown away warns that its process still runs, which here it is meant to do.
 _STARTED: list[subprocess.Popen[bytes]] = []
+_GIVEN_PORTS: set[int] = set()
 
 
 class LocalError(Exception):
@@ -166,12 +167,15 @@ def _exit(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
-def free_port(other_than: int = 0) -> int:
-    """A TCP port on the loopback interface that nothing listens on; `other_than` is about to be listened on."""
+def free_port() -> int:
+    """A TCP port on the loopback interface that nothing listens on; never one that this process was given before."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         port = int(probe.getsockname()[1])
-    return free_port(other_than) if port == other_than else port
+    if port in _GIVEN_PORTS:
+        return free_port()
+    _GIVEN_PORTS.add(port)
+    return port
 
 
 def port_in_use(port: int) -> bool:

@@ -42,7 +42,7 @@ class Answers:
         of_ad = {"start": widened.start, "end": widened.end, "ad": ad_id}
         late_of_ad, *known = self._store.ask_all((_LATE_OF_AD, of_ad), *standing_questions(widened))
         standing, late = standing_of(widened, known), dict(late_of_ad)
-        clicks: dict[int, int] = dict(self._store.ask(_OF_AD, of_ad))
+        clicks = dict(self._store.ask(_OF_AD, of_ad))
         windows = [
             _window(Span(last - (width - 1) * MINUTE, last + MINUTE), clicks, late, standing) for last in span.windows
         ]

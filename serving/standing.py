@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from serving.models import VERDICTS, Reconciliation, Terms, Verdict, Window
-from serving.store import ON_ONE_THREAD, Question, Rows, Store
+from serving.store import ON_ONE_THREAD, Question, Store
 from serving.windows import MINUTE, Span
 from udfs.ledger import Terms as Ledger
 
@@ -104,13 +104,13 @@ def standing_questions(span: Span) -> list[Question]:
     return [(_WINDOWS, bounds), (_COVERING, bounds), (_NEWEST_RANKED, {})]
 
 
-def standing_of(span: Span, answers: Sequence[Rows]) -> Standing:
+def standing_of(span: Span, answers: Sequence[list[tuple[Any, ...]]]) -> Standing:
     """Return how the windows of a span stand, from the answers to the `standing_questions`."""
     windows, covering, newest = answers
     return Standing(_rows(windows), newest[0][0] if newest else None, _by_window(map(_reconciliation, covering), span))
 
 
-def _rows(found: Rows) -> dict[int, Row]:
+def _rows(found: Iterable[tuple[Any, ...]]) -> dict[int, Row]:
     """The rows of the windows of which anything is known."""
     known: defaultdict[int, dict[str, list[int]]] = defaultdict(dict)
     for start, about, *figures in found:

@@ -21,8 +21,6 @@ from serving.schema import EXPIRING, MIGRATIONS, VERSIONS, ttl
 from serving.settings import ServingError, Settings, secret
 
 Question = tuple[str, Mapping[str, Any]]
-Rows = list[Any]
-"""Tuples, as the question selects them."""
 
 DATABASE = "clickproof"
 MAX_CLIENTS = 8
@@ -79,12 +77,12 @@ class Store:
         """Close it."""
         self.close()
 
-    def ask(self, sql: str, parameters: Mapping[str, Any]) -> Rows:
+    def ask(self, sql: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Return the rows of a query, within the limits. Raises StoreError and TooMuchError."""
         with self._client() as client, _failures():
             return [tuple(row) for row in client.query(sql, parameters=dict(parameters)).result_rows]
 
-    def ask_all(self, *questions: Question) -> list[Rows]:
+    def ask_all(self, *questions: Question) -> list[list[tuple[Any, ...]]]:
         """Return the rows of several queries, which are asked at the same time."""
         return [asked.result() for asked in [self._asking.submit(self.ask, *question) for question in questions]]
 

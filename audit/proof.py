@@ -1,4 +1,4 @@
-"""Whether an archive is complete: every offset that must be there is, and how often others lie twice."""
+"""Whether an archive is complete: every offset that must be there is, and names one record."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -11,24 +11,37 @@ Expected = Mapping[Partition, tuple[int, int]]
 
 
 class Gap(NamedTuple):
-    """Offsets that are missing, the first and the last."""
+    """Offsets that are missing, the first and the last; `twofold`: some of them name two records instead.
+
+    A topic that was deleted and made anew gives its offsets again.
+    """
 
     topic: str
     partition: int
     first_offset: int
     last_offset: int
+    twofold: bool = False
 
     def __str__(self) -> str:
-        return f"{self.topic} partition {self.partition}, offsets {self.first_offset} to {self.last_offset}"
+        where = f"{self.topic} partition {self.partition}, offsets {self.first_offset} to {self.last_offset}"
+        return f"{where}, some with two records" if self.twofold else where
+
+
+_COLUMNS = ("topic", "partition", "first_offset", "last_offset")
 
 
 def gaps(coverage: pl.DataFrame, between: pl.DataFrame, expected: Expected) -> list[Gap]:
-    """Return what is missing: between the offsets that are there, and before and after them.
+    """Return what is missing, between the offsets that are there and before and after them, or names two records.
 
     `coverage` and `between` are the results coverage and gaps of the reconciliation's job (`jobs.files.RESULTS`).
     """
     covered = {(row["topic"], row["partition"]): row for row in coverage.iter_rows(named=True)}
-    found = [Gap(*row) for row in between.select(Gap._fields).iter_rows()]
+    found = [Gap(*row) for row in between.select(_COLUMNS).iter_rows()]
+    found += [
+        Gap(topic, partition, row["first_twofold"], row["last_twofold"], twofold=True)
+        for (topic, partition), row in covered.items()
+        if row["first_twofold"] is not None
+    ]
     for (topic, partition), (first, end) in expected.items():
         if first >= end:
             continue

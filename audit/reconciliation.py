@@ -121,7 +121,7 @@ def _reconciled(
 
 
 def _missing(span: Span, records: Records, found: Recount, stack: Stack) -> list[Gap]:
-    """Return the records that are missing."""
+    """Return the records that are missing or in doubt."""
     if records.source == "kafka":
         return expired(connection(stack), TOPICS.clicks, read_since(span))
     expected = offsets_between(connection(stack), TOPICS.clicks, read_since(span), records.until)

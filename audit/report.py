@@ -25,8 +25,8 @@ class Report:
     """A reconciliation's result.
 
     `published` and `exact` in clicks; `overcount` and `undercount` sum up what places have too many and too few. `gaps`
-    are missing in the archive, `repeats` the rows it has twice. `late_missing`: how many late clicks the ledger booked
-    in a window beyond those in their topic. `corrections`: how many counts were published.
+    are missing in the archive or in doubt, `repeats` the rows it has twice. `late_missing`: how many late clicks the
+    ledger booked in a window beyond those in their topic. `corrections`: how many counts were published.
     """
 
     span: str
@@ -140,7 +140,8 @@ def _sentence(result: Report) -> Text:
     if result.gaps:
         more = f" and {len(result.gaps) - SHOWN} more" if len(result.gaps) > SHOWN else ""
         gaps = "; ".join(map(str, result.gaps[:SHOWN]))
-        return Text(f"incomplete: nothing is corrected, as records are missing: {gaps}{more}", style="bold red")
+        why = "nothing is corrected, as records are missing or in doubt"
+        return Text(f"incomplete: {why}: {gaps}{more}", style="bold red")
     if result.late_missing:
         missing = sum(result.late_missing.values())
         return Text(f"unexplained: {missing:,} late clicks of the ledger are not in their topic", style="bold red")

@@ -15,9 +15,9 @@ from jobs.keys import in_java, keyed
 from jobs.operators import name_operators
 from jobs.preflight import require_topics
 from jobs.setting_sources import SettingsError
-from jobs.setting_types import milliseconds
+from jobs.setting_types import epoch_milliseconds, milliseconds
 from jobs.settings import Settings, blocklist, load
-from udfs.dedupe import BY_COUNTRY, COUNTS, INVALID, LATE, DedupeClicks, DedupeRules
+from udfs.dedupe import BY_COUNTRY, COUNTS, INVALID, LATE, NONE_CLOSED, DedupeClicks, DedupeRules
 from udfs.pack_clicks import NO_BUCKET, PARCELS, pack_clicks
 from udfs.packing import Packing
 
@@ -79,6 +79,7 @@ def decide(parcels: DataStream, settings: Settings) -> DataStream:
         milliseconds(settings.dedupe_horizon),
         settings.buckets,
         settings.max_identities_in_memory,
+        epoch_milliseconds(settings.closed_until) - 1 if settings.closed_until else NONE_CLOSED,
     )
     return keyed(parcels, PARCELS).process(DedupeClicks(rules), output_type=COUNTS).name("dedupe")
 

@@ -17,6 +17,8 @@ RESULTS: dict[str, dict[str, str]] = {
         "last_offset": "BIGINT",
         "last_timestamp": "BIGINT",
         "repeats": "BIGINT",
+        "first_twofold": "BIGINT",
+        "last_twofold": "BIGINT",
     },
     "gaps": {"topic": "STRING", "partition": "INT", "first_offset": "BIGINT", "last_offset": "BIGINT"},
     "late": {"window_start": "BIGINT", "records": "BIGINT"},

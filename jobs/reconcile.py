@@ -59,20 +59,23 @@ def build(env: StreamTableEnvironment, inputs: Inputs, settings: ReconcileSettin
 
 
 def in_sequence(env: StreamTableEnvironment, records: Table) -> Table:
-    """Identify the records' clicks, and give each record the offset of the one before it in its partition."""
+    """Identify the records' clicks, and give each record offset and time of the one before it in its partition."""
+    before = "OVER (PARTITION BY `topic`, `partition` ORDER BY `offset`, `timestamp`)"
     return env.sql_query(f"""
-        SELECT *, LAG(`offset`) OVER (PARTITION BY `topic`, `partition` ORDER BY `offset`) AS previous
+        SELECT *, LAG(`offset`) {before} AS previous, LAG(`timestamp`) {before} AS previous_timestamp
         FROM (
           SELECT `topic`, `partition`, `offset`, `timestamp`, identify(`value`, `timestamp`) AS click FROM {records}
         )""")
 
 
 def cover(env: StreamTableEnvironment, records: Table) -> Table:
-    """Return the offsets of each partition, and how many of its rows are repeats."""
+    """Return the offsets of each partition, how many of its rows are repeats, and where an offset has two records."""
+    twofold = "CASE WHEN `offset` = previous AND `timestamp` <> previous_timestamp THEN `offset` END"
     return env.sql_query(f"""
         SELECT `topic`, `partition`, MIN(`offset`) AS first_offset, MAX(`offset`) AS last_offset,
                MAX(`timestamp`) AS last_timestamp,
-               SUM(CASE WHEN `offset` = previous THEN 1 ELSE 0 END) AS repeats
+               SUM(CASE WHEN `offset` = previous THEN 1 ELSE 0 END) AS repeats,
+               MIN({twofold}) AS first_twofold, MAX({twofold}) AS last_twofold
         FROM {records} GROUP BY `topic`, `partition`""")
 
 

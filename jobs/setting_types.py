@@ -1,7 +1,7 @@
 """What a setting can be: a duration, a topic, a job's name, dimensions; each refused with a sentence of its own."""
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -46,3 +46,8 @@ Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 def milliseconds(duration: timedelta) -> int:
     """Return a duration in whole milliseconds."""
     return duration // timedelta(milliseconds=1)
+
+
+def epoch_milliseconds(time: datetime) -> int:
+    """Return a time with a zone in epoch milliseconds."""
+    return milliseconds(time - datetime.fromtimestamp(0, UTC))

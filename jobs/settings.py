@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from jobs.setting_sources import SettingsError, from_arguments, from_environment, from_file
 from jobs.setting_types import COUNTRY, DeploymentName, Dimensions, Duration, PositiveDuration, Topic
@@ -64,6 +64,9 @@ class Settings(JobSettings):
     max_identities_in_memory: Annotated[int, Field(ge=0)] = 5_000_000
     """Of each subtask, up to 150 bytes each; the oldest windows' are read from RocksDB when there are more."""
     top_ads: Annotated[int, Field(ge=1, le=10_000)] = 100
+    closed_until: AwareDatetime | None = None
+    """Windows that end by this time are closed from the start, for a job without state beside counts of an earlier one:
+    what comes for them is late, and their counts stay as they are."""
     blocklist: Path | None = None
     """CSV file of what is not to be counted (`udfs.blocklist`), read once, where the job is submitted."""
     dimensions: Dimensions = frozenset()

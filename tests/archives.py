@@ -1,4 +1,4 @@
-"""A small archive, written as the archive job lays it out."""
+"""Archives: small ones, written as the archive job lays them out, and what anybody reads in one."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from audit.archive_files import archive_files
 from tests.builders import NOON
 
 SCHEMA = {
@@ -40,3 +41,9 @@ def write_archive(directory: Path, rows: list[Row], files: int = 1) -> list[Path
         own = [(r.key, r.value, "clicks", r.partition, r.offset, r.timestamp) for place, r in written if place == path]
         pl.DataFrame(own, schema=SCHEMA, orient="row").write_parquet(path)
     return sorted({path for path, _ in written})
+
+
+def archived(directory: Path) -> pl.DataFrame:
+    """What anybody reads in the archive's files."""
+    files = archive_files(directory)
+    return pl.read_parquet(files) if files else pl.DataFrame()

@@ -54,7 +54,7 @@ LATE = OutputTag("late", _records(_RECORD))
 INVALID = OutputTag("invalid", _records({"reason": Types.STRING(), **_RECORD}))
 """Invalid or filtered records: the reason, their own bytes and their origin."""
 
-_BEFORE_ALL = -(2**63)
+NONE_CLOSED = -(2**63)
 END_OF_INPUT = 2**63 - 1
 """The watermark of a bounded stream's end."""
 
@@ -63,17 +63,18 @@ END_OF_INPUT = 2**63 - 1
 class DedupeRules:
     """Window and dedupe horizon (a whole number of windows) in milliseconds, and the number of buckets.
 
-    `most_in_memory`: so many identities a subtask may hold in memory.
+    `most_in_memory`: so many identities a subtask may hold in memory. `closed`: the watermark to begin with.
     """
 
     window: int
     horizon: int
     buckets: int
     most_in_memory: int
+    closed: int = NONE_CLOSED
 
 
 class _Bucket:
-    """What is held in memory of a bucket; `closed`: the watermark that last closed a window, `_BEFORE_ALL` if none."""
+    """What is held in memory of a bucket; `closed`: the watermark that last closed a window, `NONE_CLOSED` if none."""
 
     def __init__(self, rules: DedupeRules, state: State, closed: int) -> None:
         self.slices = Slices(state, rules.window)
@@ -135,7 +136,7 @@ class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterable[object]:
         """Keep the watermark that closes a window, and clear what has expired by it."""
         bucket = self._bucket(ctx.get_current_key())
-        bucket.closed = max(ctx.timer_service().current_watermark(), timestamp)
+        bucket.closed = max(bucket.closed, ctx.timer_service().current_watermark(), timestamp)
         self._closed.update(bucket.closed)
         for window_start in [start for start in bucket.slices.numbers if self._expiry(start) <= bucket.closed]:
             bucket.identities.forget(window_start)
@@ -169,7 +170,8 @@ class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
     def _bucket(self, key: int) -> _Bucket:
         if key not in self._buckets:
             closed = self._closed.value()
-            self._buckets[key] = _Bucket(self._rules, self._slices, _BEFORE_ALL if closed is None else closed)
+            closed = max(self._rules.closed, NONE_CLOSED if closed is None else closed)
+            self._buckets[key] = _Bucket(self._rules, self._slices, closed)
             self._restore(key)
         return self._buckets[key]
 

@@ -4,7 +4,6 @@ See docs/operations.md.
 """
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,13 +18,12 @@ from local.processes import await_until
 from local.published import (
     RECONCILIATIONS,
     await_committed,
-    counts_in_force,
     published_windows,
 )
 from local.stack import JOB, PARTITIONS, TOPICS, Stack
 from local.submission import package_jobs
-from local.topics import read_topic
 from local.traffic import MINUTE, START, Traffic
+from tests.e2e.counted import count_from_the_start, counted, counts_published, exact
 
 pytestmark = [pytest.mark.e2e, pytest.mark.deploy]
 
@@ -44,30 +42,13 @@ def lines(stack: Stack, tmp_path: Path) -> Iterator[list[bytes]]:
     stack.broker.delete_topics([*TOPICS.names, RECONCILIATIONS])
 
 
-def exact(lines: list[bytes]) -> Counter[tuple[int, str]]:
-    """Each identity once, in the place of its first line."""
-    places: dict[object, tuple[int, str]] = {}
-    for click in map(json.loads, lines):
-        time = click["click_timestamp"]
-        identity = click.get("click_id") or (time, click["user_id"], click["ad_id"], click["ip"])
-        places.setdefault(identity, (time // MINUTE * MINUTE, click["ad_id"]))
-    return Counter(places.values())
-
-
-def count_from_the_start(stack: Stack, deployment: str, folder: Path) -> None:
-    """A job without state, which reads the topic from its first record to its last."""
-    place = ["--deployment", deployment, "--bootstrap-servers", stack.broker.bootstrap_servers]
-    settings = ["--bounded", "--idle-timeout", "24 h", *place]
-    stack.cluster.await_job(stack.cluster.submit(JOB, settings, package_jobs(folder / "jobs.zip")), timeout=120)
-
-
 def test_counts_are_exact_again_after_the_state_was_lost(stack: Stack, lines: list[bytes], tmp_path: Path) -> None:
     count_from_the_start(stack, "clickproof", tmp_path)
     published = counts_published(stack)
     count_from_the_start(stack, "clickproof-2", tmp_path)
     assert counts_published(stack) > published
     reconcile(stack, tmp_path)
-    assert counted(stack) == exact(lines)
+    assert counted(stack, SPAN.start, SPAN.end) == exact(lines)
 
 
 def test_counts_are_exact_again_after_an_older_state_was_restored(
@@ -87,13 +68,7 @@ def test_counts_are_exact_again_after_an_older_state_was_restored(
     stack.cluster.cancel(job_id)
     assert counts_published(stack) > published + 1  # the marker's
     reconcile(stack, tmp_path)
-    assert counted(stack) == exact(lines)
-
-
-def counts_published(stack: Stack) -> int:
-    """How many counts are in the topic, repeated ones too."""
-    await_committed(connection(stack), TOPICS)
-    return sum(1 for _ in read_topic(connection(stack), TOPICS.counts))
+    assert counted(stack, SPAN.start, SPAN.end) == exact(lines)
 
 
 def follow(stack: Stack, folder: Path, resume_from: str | None = None) -> str:
@@ -120,9 +95,3 @@ def reconcile(stack: Stack, folder: Path) -> None:
     records = Records("kafka", folder.as_uri(), NOW)
     report = reconcile_span(SPAN, records, stack, lambda doing, done: None, publish=True).report
     assert (report.gaps, report.overcount, report.late_missing) == ([], 0, {}), report
-
-
-def counted(stack: Stack) -> dict[tuple[int, str], int]:
-    """The counts in force of the span."""
-    in_force = counts_in_force(connection(stack), TOPICS.counts)
-    return {cell: clicks for cell, clicks in in_force.items() if cell[0] < SPAN.end}

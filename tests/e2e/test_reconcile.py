@@ -25,13 +25,15 @@ from local.published import RECONCILIATIONS, counts_in_force
 from local.stack import PARTITIONS, TOPICS, Stack
 from local.topics import read_topic
 from local.traffic import MINUTE, START, Traffic
+from tests.archives import archived
+from tests.e2e import counted
+from tests.e2e.counted import Counts
 
 pytestmark = pytest.mark.e2e
 
 CLICKS = 40_000
 SPAN = Span(START, START + 4 * MINUTE)
 NOW = 2**53  # all that Kafka has must be in the archive
-Counts = Counter[tuple[int, str]]
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +45,7 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
 
 @pytest.fixture(scope="module")
 def exact(lines: list[bytes]) -> Counts:
-    """Each identity once, in the place of its first line."""
-    places: dict[object, tuple[int, str]] = {}
-    for click in map(json.loads, lines):
-        time = click["click_timestamp"]
-        identity = click.get("click_id") or (time, click["user_id"], click["ad_id"], click["ip"])
-        places.setdefault(identity, (time // MINUTE * MINUTE, click["ad_id"]))
-    return Counter(places.values())
+    return counted.exact(lines)
 
 
 @pytest.fixture(scope="module")
@@ -72,12 +68,6 @@ def archive(stack: Stack, lines: list[bytes], tmp_path_factory: pytest.TempPathF
     stack.cluster.cancel(str(stack.archive.job_id))
     yield directory
     stack.broker.delete_topics([*TOPICS.names, RECONCILIATIONS])
-
-
-def archived(directory: Path) -> pl.DataFrame:
-    """What anybody reads in the archive's files."""
-    files = archive_files(directory)
-    return pl.read_parquet(files) if files else pl.DataFrame()
 
 
 def test_the_archive_has_every_record_once_as_it_came(archive: Path, lines: list[bytes]) -> None:

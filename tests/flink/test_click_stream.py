@@ -1,3 +1,5 @@
+from datetime import UTC, datetime
+
 import pytest
 
 from tests.builders import MINUTE, NOON, SECOND, raw
@@ -105,6 +107,14 @@ def boundary(run):
 def test_a_click_is_late_from_the_millisecond_the_watermark_reaches_its_windows_last(boundary):
     assert boundary.clicks == {("ad-1", NOON): 2, ("ad-1", NOON + MINUTE): 2}
     assert boundary.terms[NOON] == (3, 2, 0, 1, 0)
+
+
+def test_clicks_of_windows_that_are_closed_from_the_start_are_late(run):
+    """The second minute's first millisecond is on time, the one before it is not."""
+    closed_until = datetime.fromtimestamp((NOON + MINUTE) / 1000, UTC)
+    published = run([at(LAST_MS, "a"), at(MINUTE, "b"), at(0, "c")], closed_until=closed_until)
+    assert published.clicks == {("ad-1", NOON + MINUTE): 1}
+    assert published.terms == {NOON: (2, 0, 0, 2, 0), NOON + MINUTE: (1, 1, 0, 0, 0)}
 
 
 def test_a_late_record_keeps_its_key_and_bytes_and_tells_its_origin(boundary):

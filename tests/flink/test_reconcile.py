@@ -219,6 +219,14 @@ def test_records_that_are_missing_are_reported_with_their_offsets(case):
     assert found.report.gaps == [Gap("clicks", 1, 500, 501), Gap("clicks", 1, 700, 700), Gap("clicks", 2, 0, 1332)]
 
 
+def test_a_topic_made_anew_leaves_offsets_in_doubt(case):
+    anew = [record | {"timestamp": record["timestamp"] + MINUTE} for record in case.records if record["partition"] == 1]
+    case.records += anew[3:9]
+    found = case.reconcile()
+    assert found.report.verdict == "incomplete"
+    assert found.report.gaps == [Gap("clicks", 1, 3, 8, twofold=True)]
+
+
 def test_a_span_at_midnight_has_its_own_clicks_and_no_copies_of_those_before(tmp_path):
     copied = a_click(click_id="copied", click_timestamp=MIDNIGHT - 1)
     clicks = [  # (record timestamp, click)

@@ -66,7 +66,7 @@ def test_an_incomplete_archive_corrects_nothing_and_leaves_no_corrections_of_bef
     write(report("a span", places(LOST), [Gap("clicks", 3, 7, 9)], 0, {}), places(LOST), tmp_path)
     assert not (tmp_path / "corrected.csv").exists()
     assert json.loads((tmp_path / "report.json").read_text())["gaps"] == [
-        {"topic": "clicks", "partition": 3, "first_offset": 7, "last_offset": 9}
+        {"topic": "clicks", "partition": 3, "first_offset": 7, "last_offset": 9, "twofold": False}
     ]
 
 

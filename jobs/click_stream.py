@@ -17,7 +17,8 @@ from jobs.preflight import require_topics
 from jobs.setting_sources import SettingsError
 from jobs.setting_types import epoch_milliseconds, milliseconds
 from jobs.settings import Settings, blocklist, load
-from udfs.dedupe import BY_COUNTRY, COUNTS, INVALID, LATE, NONE_CLOSED, DedupeClicks, DedupeRules
+from udfs.dedupe import NONE_CLOSED, DedupeClicks, DedupeRules
+from udfs.dedupe_outputs import BY_COUNTRY, COUNTS, INVALID, LATE
 from udfs.pack_clicks import NO_BUCKET, PARCELS, pack_clicks
 from udfs.packing import Packing
 

@@ -9,50 +9,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-from pyflink.common import Row, TypeInformation, Types
-from pyflink.datastream import KeyedProcessFunction, OutputTag, RuntimeContext
+from pyflink.common import Row, Types
+from pyflink.datastream import KeyedProcessFunction, RuntimeContext
 from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
 
 from udfs.dedupe_metrics import DedupeMetrics
+from udfs.dedupe_outputs import BY_COUNTRY, BYTES, INVALID, LATE
 from udfs.identities import CountedIdentities, split
 from udfs.packing import Clicks, Rejects, bucket_of, unpack
 from udfs.slices import Slices, State
-
-_BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
-
-COUNTS = Types.ROW_NAMED(
-    ["start", "clicks", "raw", "counted", "duplicate", "late", "invalid"],
-    [Types.LONG(), Types.MAP(Types.STRING(), Types.LONG()), *5 * [Types.LONG()]],
-)
-"""What became of some records of one window: the counted clicks per ad, and the ledger's terms."""
-BY_COUNTRY = OutputTag(
-    "by-country",
-    Types.ROW_NAMED(
-        ["start", "clicks"],
-        [Types.LONG(), Types.MAP(Types.STRING(), Types.MAP(Types.STRING(), Types.LONG()))],
-    ),
-)
-"""The counted clicks of some records of one window, per country and ad; where they were packed by country."""
-
-_RECORD = {
-    "key": _BYTES,
-    "value": _BYTES,
-    "partition": Types.INT(),
-    "offset": Types.LONG(),
-    "timestamp": Types.LONG(),
-}
-
-
-def _records(columns: dict[str, TypeInformation]) -> TypeInformation:
-    """Return the type of rows with one column, `records`: several records cross to the JVM as one."""
-    record = Types.ROW_NAMED([*columns], [*columns.values()])
-    return Types.ROW_NAMED(["records"], [Types.OBJECT_ARRAY(record)])
-
-
-LATE = OutputTag("late", _records(_RECORD))
-"""Late clicks: their own bytes and their origin."""
-INVALID = OutputTag("invalid", _records({"reason": Types.STRING(), **_RECORD}))
-"""Invalid or filtered records: the reason, their own bytes and their origin."""
 
 NONE_CLOSED = -(2**63)
 END_OF_INPUT = 2**63 - 1
@@ -84,7 +49,7 @@ class _Bucket:
 
 
 class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
-    """Keyed by bucket; takes parcels (`udfs.packing`), emits rows `COUNTS`.
+    """Keyed by bucket; takes parcels (`udfs.packing`), emits rows `COUNTS` (`udfs.dedupe_outputs`).
 
     Side outputs are `LATE`, `INVALID` and, of clicks that were packed by country, `BY_COUNTRY`.
 
@@ -105,7 +70,7 @@ class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Connect to the state."""
-        self._slices = runtime_context.get_map_state(MapStateDescriptor("counted-identities", Types.LONG(), _BYTES))
+        self._slices = runtime_context.get_map_state(MapStateDescriptor("counted-identities", Types.LONG(), BYTES))
         self._closed = runtime_context.get_state(ValueStateDescriptor("closed-by", Types.LONG()))
         self._buckets: dict[int, _Bucket] = {}
         gauges = {

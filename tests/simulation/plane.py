@@ -17,7 +17,8 @@ import polars as pl
 from tests.builders import NOON
 from tests.simulation.model import BEFORE_ALL, HORIZON, OUT_OF_ORDERNESS, WINDOW, Book, Cell, Record, Term
 from udfs import dedupe
-from udfs.dedupe import INVALID, LATE, DedupeClicks, DedupeRules
+from udfs.dedupe import DedupeClicks, DedupeRules
+from udfs.dedupe_outputs import INVALID, LATE
 from udfs.packing import Clicks, Rejects, bucket_of
 
 BUCKETS = 4

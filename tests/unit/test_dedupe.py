@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 from tests.builders import MINUTE, NOON, SECOND, raw
-from udfs.dedupe import BY_COUNTRY, END_OF_INPUT, LATE, DedupeClicks, DedupeRules
+from udfs.dedupe import END_OF_INPUT, DedupeClicks, DedupeRules
+from udfs.dedupe_outputs import BY_COUNTRY, LATE
 from udfs.packing import RECORD, Packing, pack
 from udfs.slices import MOST_SMALL
 

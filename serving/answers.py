@@ -9,7 +9,7 @@ from typing import Any
 
 from serving.models import AdClicks, Reconciliations, TopAds, WindowAnswer, WindowClicks, Windows
 from serving.ranking import IN_SPAN, late_could_change_cut, rank_ads
-from serving.standing import Standing, newest_reconciliations, read_standing, standing_of, standing_questions
+from serving.standing import Standing, newest_reconciliations, read_standing
 from serving.store import ON_ONE_THREAD, Store
 from serving.windows import MINUTE, Span
 
@@ -40,9 +40,9 @@ class Answers:
         span = span or Span(0, 0)
         widened = Span(max(span.start - (width - 1) * MINUTE, 0), span.end)
         of_ad = {"start": widened.start, "end": widened.end, "ad": ad_id}
-        late_of_ad, *known = self._store.ask_all((_LATE_OF_AD, of_ad), *standing_questions(widened))
-        standing, late = standing_of(widened, known), dict(late_of_ad)
-        clicks = dict(self._store.ask(_OF_AD, of_ad))
+        standing = read_standing(self._store, widened)
+        counted, known_late = self._store.ask_all((_OF_AD, of_ad), (_LATE_OF_AD, of_ad))
+        clicks, late = dict(counted), dict(known_late)
         windows = [
             _window(Span(last - (width - 1) * MINUTE, last + MINUTE), clicks, late, standing) for last in span.windows
         ]

@@ -1,12 +1,12 @@
 """How each window stands: its total, its ledger, and the verdict that follows."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from serving.models import VERDICTS, Reconciliation, Terms, Verdict, Window
-from serving.store import ON_ONE_THREAD, Question, Store
+from serving.store import ON_ONE_THREAD, Store
 from serving.windows import MINUTE, Span
 from udfs.ledger import Terms as Ledger
 
@@ -95,18 +95,8 @@ class Standing:
 
 def read_standing(store: Store, span: Span) -> Standing:
     """Read how the windows of a span stand; to be read before the counts it speaks for."""
-    return standing_of(span, store.ask_all(*standing_questions(span)))
-
-
-def standing_questions(span: Span) -> list[Question]:
-    """Return what to ask the store about the windows of a span."""
     bounds = {"start": span.start, "end": span.end}
-    return [(_WINDOWS, bounds), (_COVERING, bounds), (_NEWEST_RANKED, {})]
-
-
-def standing_of(span: Span, answers: Sequence[list[tuple[Any, ...]]]) -> Standing:
-    """Return how the windows of a span stand, from the answers to the `standing_questions`."""
-    windows, covering, newest = answers
+    windows, covering, newest = store.ask_all((_WINDOWS, bounds), (_COVERING, bounds), (_NEWEST_RANKED, {}))
     return Standing(_rows(windows), newest[0][0] if newest else None, _by_window(map(_reconciliation, covering), span))
 
 

@@ -36,12 +36,8 @@ def packer(pack: Callable[[pl.DataFrame], Iterable[Parcel]]) -> UserDefinedScala
     """
 
     def pack_batch(*columns: pd.Series) -> pd.DataFrame:
-        records = pl.DataFrame(
-            [
-                pl.Series(name, column.tolist(), type_)
-                for (name, type_), column in zip(RECORD.items(), columns, strict=True)
-            ]
-        )
+        values = (column.to_numpy() if column.dtype.kind == "i" else column.tolist() for column in columns)
+        records = pl.DataFrame([pl.Series(*of) for of in zip(RECORD, values, RECORD.values(), strict=True)])
         buckets, packed = np.full(len(records), NO_BUCKET, np.int32), np.full(len(records), None, object)
         for parcel in pack(records):
             buckets[parcel.row], packed[parcel.row] = parcel.bucket, parcel.packed

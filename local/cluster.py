@@ -21,13 +21,6 @@ PROBE_BYTES = 1024 * 1024  # more than a disk that is full has left
 
 # It would come before the packages a job is submitted with.
 NOT_FOR_JOBS = frozenset({"PYTHONPATH"})
-# A batch takes megabytes, in Python as in RocksDB, and gives them back: glibc is to keep them for the next one, which
-# would have to ask for them, page by page, again.
-KEEP_MEMORY = {
-    "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
-    "MALLOC_TRIM_THRESHOLD_": str(512 * 2**20),
-    "MALLOC_TOP_PAD_": str(16 * 2**20),
-}
 # A submission ends before code compiled with more care would pay.
 CLIENT_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
@@ -139,7 +132,7 @@ class Cluster(JobClient):
 
     def _launch(self, manager: Daemon, script: str) -> None:
         """Start a manager in `home`: Python workers import from their directory before anything submitted."""
-        manager.start([self._script(script), "start-foreground"], self.environment() | KEEP_MEMORY, self.home)
+        manager.start([self._script(script), "start-foreground"], self.environment(), self.home)
 
     def _write_configuration(self) -> None:
         """Copy the project's configuration, laying over it what depends on this machine."""

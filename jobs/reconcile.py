@@ -59,12 +59,17 @@ def build(env: StreamTableEnvironment, inputs: Inputs, settings: ReconcileSettin
 
 
 def in_sequence(env: StreamTableEnvironment, records: Table) -> Table:
-    """Identify the records' clicks, and give each record offset and time of the one before it in its partition."""
-    before = "OVER (PARTITION BY `topic`, `partition` ORDER BY `offset`, `timestamp`)"
+    """Identify the records' clicks, and give each record offset and time of the one before it in its partition.
+
+    The planner would sort first, and carry every value through it, were the partition it sorts by a column as it came.
+    """
+    before = "OVER (PARTITION BY `topic`, number ORDER BY `offset`, `timestamp`)"
     return env.sql_query(f"""
         SELECT *, LAG(`offset`) {before} AS previous, LAG(`timestamp`) {before} AS previous_timestamp
         FROM (
-          SELECT `topic`, `partition`, `offset`, `timestamp`, identify(`value`, `timestamp`) AS click FROM {records}
+          SELECT `topic`, `partition`, CAST(`partition` AS BIGINT) AS number, `offset`, `timestamp`,
+                 identify(`value`, `timestamp`) AS click
+          FROM {records}
         )""")
 
 

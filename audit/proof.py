@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import polars as pl
 
+from jobs.files import RESULTS
+
 Partition = tuple[str, int]
 Expected = Mapping[Partition, tuple[int, int]]
 """By topic and partition the first offset that must be there, and the one after the last."""
@@ -27,16 +29,13 @@ class Gap(NamedTuple):
         return f"{where}, some with two records" if self.twofold else where
 
 
-_COLUMNS = ("topic", "partition", "first_offset", "last_offset")
-
-
 def gaps(coverage: pl.DataFrame, between: pl.DataFrame, expected: Expected) -> list[Gap]:
     """Return what is missing, between the offsets that are there and before and after them, or names two records.
 
     `coverage` and `between` are the results coverage and gaps of the reconciliation's job (`jobs.files.RESULTS`).
     """
     covered = {(row["topic"], row["partition"]): row for row in coverage.iter_rows(named=True)}
-    found = [Gap(*row) for row in between.select(_COLUMNS).iter_rows()]
+    found = [Gap(*row) for row in between.select(*RESULTS["gaps"]).iter_rows()]
     found += [
         Gap(topic, partition, row["first_twofold"], row["last_twofold"], twofold=True)
         for (topic, partition), row in covered.items()

@@ -1,10 +1,11 @@
 """Spans of whole windows, and the times that users give."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from audit.readable import epoch_ms
 from jobs.reconcile_settings import ALL_TIME
+from jobs.setting_types import epoch_milliseconds
 from jobs.settings import load
 from local.processes import LocalError
 
@@ -46,10 +47,10 @@ def span_of(first: str | None, end: str | None, now: datetime) -> Span:
 
     Raises LocalError for what is no time, and for a span that is not over yet.
     """
-    today = milliseconds(now) // DAY * DAY
+    today = epoch_milliseconds(now) // DAY * DAY
     start = epoch_ms(first) if first else today - DAY
     span = Span(start, epoch_ms(end) if end else start + DAY)
-    if span.end > milliseconds(now):
+    if span.end > epoch_milliseconds(now):
         raise LocalError(f"The span {span} is not over yet.")
     return span
 
@@ -59,12 +60,7 @@ def archived_until(span: Span, now: datetime) -> int:
 
     A record is in the archive when the file that it goes to is closed, two intervals later at most.
     """
-    return max(span.end, milliseconds(now - 2 * load([]).archive_roll_interval))
-
-
-def milliseconds(time: datetime) -> int:
-    """Return a time in epoch milliseconds."""
-    return (time - datetime.fromtimestamp(0, UTC)) // timedelta(milliseconds=1)
+    return max(span.end, epoch_milliseconds(now - 2 * load([]).archive_roll_interval))
 
 
 def _iso(ms: int) -> str:

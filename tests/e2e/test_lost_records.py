@@ -103,8 +103,8 @@ def archiving(stack: Stack, directory: Path, rows: int) -> Iterator[None]:
     job_id = stack.cluster.submit(
         ARCHIVE_JOB, [*place, "--archive-roll-interval", "2 s"], package_jobs(directory.parent / "jobs.zip")
     )
-    await_until(lambda: archived(directory).height >= rows, "Archiving all records", 120)
     try:
+        await_until(lambda: archived(directory).height >= rows, "Archiving all records", 120)
         yield
     finally:
         stack.cluster.cancel(job_id)

@@ -2,7 +2,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from audit.spans import DAY, Span, archived_until, milliseconds, span_of
+from audit.spans import DAY, Span, archived_until, span_of
+from jobs.setting_types import epoch_milliseconds
 from local.processes import LocalError
 
 NEW_YEAR = 1_767_225_600_000
@@ -36,9 +37,9 @@ def test_an_empty_span_is_a_span():
 
 
 def test_all_records_but_those_of_the_last_two_files_must_be_archived():
-    assert archived_until(Span(NEW_YEAR, NEW_YEAR + DAY), NOW) == milliseconds(NOW) - 10 * 60_000
+    assert archived_until(Span(NEW_YEAR, NEW_YEAR + DAY), NOW) == epoch_milliseconds(NOW) - 10 * 60_000
 
 
 def test_all_records_of_a_span_that_ended_just_now_must_be_archived():
-    end = milliseconds(NOW) // 60_000 * 60_000
+    end = epoch_milliseconds(NOW) // 60_000 * 60_000
     assert archived_until(Span(NEW_YEAR, end), NOW) == end

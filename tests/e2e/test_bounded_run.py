@@ -1,6 +1,7 @@
 """A bounded run ends, whatever fails meanwhile, and counts every click once."""
 
-import shutil
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,7 @@ def test_a_run_whose_checkpoint_fails_is_begun_again_and_ends(stack: Stack, tmp_
         def break_after_a_checkpoint(status: str, records: int) -> None:
             if not broken and stack.cluster.completed_checkpoints(str(job.job_id)):
                 broken.append(stack.cluster.home / "checkpoints" / str(job.job_id))
-                shutil.rmtree(broken[0])
-                broken[0].touch()  # a file, where a directory for the next checkpoint should be
+                replace_by_a_file(broken[0], tmp_path)
 
         job.run_bounded(break_after_a_checkpoint)
         broken[0].unlink()
@@ -40,3 +40,12 @@ def test_a_run_whose_checkpoint_fails_is_begun_again_and_ends(stack: Stack, tmp_
     assert job.attempt == 2
     assert problems == []
     assert published.terms["raw"] == 200_000
+
+
+def replace_by_a_file(directory: Path, aside: Path) -> None:
+    """Leave a file where Flink needs a directory; it may be writing there, and making it anew, meanwhile."""
+    for number in count():
+        directory.rename(aside / f"{directory.name}-{number}")
+        with suppress(FileExistsError):
+            directory.touch(exist_ok=False)
+            return

@@ -1,13 +1,16 @@
-"""What a cluster refuses before a job is submitted: no JVM is started."""
+"""What a cluster refuses before a job is submitted, and what its Python workers are told: no JVM is started."""
 
 import errno
 import os
+import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from local import cluster
-from local.cluster import Cluster
+from local.cluster import KEEP_MEMORY, Cluster
 from local.processes import LocalError, free_port
 
 
@@ -31,3 +34,32 @@ def test_a_disk_that_is_full_is_one_sentence(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(cluster.tempfile, "TemporaryFile", Full)
     assert refused(tmp_path) == f"No checkpoint can be written to {tmp_path / 'checkpoints'}: No space left on device."
+
+
+PACKING = """
+import resource, sys
+import polars as pl
+import pyarrow as pa
+from udfs.packing import RECORD, Packing, pack
+click = b'{"ad_id":"a","user_id":"u","ip":"10.0.0.1","click_timestamp":1767225600000,"click_id":"%d"}'
+clicks = [click % number for number in range(25_000)]
+for batch in range(12):
+    if batch == 6:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    values = pa.array(clicks, pa.binary()).to_pandas().tolist()
+    columns = {"key": None, "value": values, "partition": 0, "offset": 0, "timestamp": 1767225600000}
+    for parcel in pack(pl.DataFrame(columns, RECORD, strict=False), Packing(60_000, 300_000, 16)):
+        pa.array([parcel.packed], pa.binary())
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def page_faults(environment: Mapping[str, str]) -> int:
+    """Of six batches, after six others, in a process with this environment."""
+    every = {name: value for name, value in os.environ.items() if name not in KEEP_MEMORY} | environment
+    answer = subprocess.run([sys.executable, "-c", PACKING], env=every, capture_output=True, text=True, check=True)
+    return int(answer.stdout)
+
+
+def test_the_memory_of_a_batch_is_kept_for_the_next_one() -> None:
+    assert page_faults(KEEP_MEMORY) < page_faults({}) / 4

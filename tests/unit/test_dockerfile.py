@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from local.cluster import KEEP_MEMORY
 from tests.dockerfile import DOCKERFILE, PROJECT, instructions
 
 HADOLINT = Path(sys.executable).parent / "hadolint"
@@ -69,3 +70,9 @@ def test_the_image_has_the_projects_version_wherever_it_is_named() -> None:
         kubernetes / "overlays/production/flink.yaml": f"/clickproof:{version}\n",
     }
     assert [str(file) for file, text in named.items() if text not in file.read_text()] == []
+
+
+def test_the_images_python_workers_keep_their_memory_as_those_of_the_local_cluster_do() -> None:
+    environment = dict(pair.split("=", 1) for line in arguments("ENV") for pair in line.split())
+    own = {name: value for name, value in KEEP_MEMORY.items() if not name.startswith("MALLOC_")}
+    assert own.items() <= environment.items()

@@ -1,7 +1,8 @@
 """The job on a local MiniCluster, fed with records one at a time so that every watermark has its place."""
 
+import gc
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,20 @@ _RECORD = Types.ROW_NAMED(
 
 
 CONNECTORS = ";".join(jar.as_uri() for jar in (Path(__file__).parents[2] / "build" / "jars" / "flink").glob("*.jar"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_planning_thread() -> Iterator[None]:
+    """Keep a job's planning on one thread of the JVM.
+
+    The planner keeps what it needs in a thread-local, and its thread is that of the Py4J connection that calls it. The
+    Python workers are threads of this process: one that collects garbage while another call is under way takes a second
+    connection, which the planner's next call may then get.
+    """
+    gc.disable()
+    yield
+    gc.enable()
+    gc.collect()
 
 
 @dataclass

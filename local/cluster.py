@@ -66,7 +66,9 @@ class Cluster(JobClient):
         """Start the TaskManager, the first time or after it was killed; return when it offers its slots."""
         self.taskmanager.stop()
         known = self.taskmanager_ids()
-        self._launch(self.taskmanager, "taskmanager.sh")
+        # In `home`: Python workers import from their directory before anything submitted.
+        environment = self.environment() | KEEP_MEMORY
+        self.taskmanager.start([self._script("taskmanager.sh"), "start-foreground"], environment, self.home)
         await_until(
             lambda: bool(self.taskmanager_ids() - known), "Starting the TaskManager", START_TIMEOUT, self.taskmanager
         )
@@ -139,10 +141,6 @@ class Cluster(JobClient):
         self._link_jars()
         self.jobmanager.start([self._script("jobmanager.sh"), "start-foreground"], self.environment())
         await_until(self.answers, "Starting the JobManager", START_TIMEOUT, self.jobmanager)
-
-    def _launch(self, manager: Daemon, script: str) -> None:
-        """Start a manager in `home`: Python workers import from their directory before anything submitted."""
-        manager.start([self._script(script), "start-foreground"], self.environment() | KEEP_MEMORY, self.home)
 
     def _write_configuration(self) -> None:
         """Copy the project's configuration, laying over it what depends on this machine."""

@@ -37,17 +37,17 @@ def test_a_disk_that_is_full_is_one_sentence(tmp_path: Path, monkeypatch: pytest
 
 
 PACKING = """
-import resource, sys
+import resource
 import polars as pl
 import pyarrow as pa
+from tests.builders import NOON, raw
 from udfs.packing import RECORD, Packing, pack
-click = b'{"ad_id":"a","user_id":"u","ip":"10.0.0.1","click_timestamp":1767225600000,"click_id":"%d"}'
-clicks = [click % number for number in range(25_000)]
+clicks = [raw(click_id=str(number)) for number in range(25_000)]
 for batch in range(12):
     if batch == 6:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     values = pa.array(clicks, pa.binary()).to_pandas().tolist()
-    columns = {"key": None, "value": values, "partition": 0, "offset": 0, "timestamp": 1767225600000}
+    columns = {"key": None, "value": values, "partition": 0, "offset": 0, "timestamp": NOON}
     for parcel in pack(pl.DataFrame(columns, RECORD, strict=False), Packing(60_000, 300_000, 16)):
         pa.array([parcel.packed], pa.binary())
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)

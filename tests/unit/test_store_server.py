@@ -3,11 +3,7 @@
 import tempfile
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
-import chdb
 import pytest
 
 from serving.answers import Answers
@@ -16,47 +12,13 @@ from serving.settings import ServingError, load
 from serving.store import Store, StoreError
 from serving.windows import Span
 from tests.served import a_count, a_late_click, minute, put, put_closed_windows
-
-
-class Interface(BaseHTTPRequestHandler):
-    """What of ClickHouse's HTTP interface the store uses: statements, parameters, settings and rows to insert."""
-
-    engine: Any
-    seen: list[dict[str, str]]
-    lock = threading.Lock()
-
-    def do_POST(self) -> None:
-        asked = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        statement = asked["query"].encode() + b"\n" + body if "query" in asked else body
-        parameters = {name.removeprefix("param_"): value for name, value in asked.items() if name.startswith("param_")}
-        with self.lock:
-            self.seen.append(asked)
-            status, answer = self.answer(statement, parameters, asked.get("database"))
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    do_GET = do_POST  # noqa: N815
-
-    def answer(self, statement: bytes, parameters: dict[str, str], database: str | None) -> tuple[int, bytes]:
-        try:
-            if database:
-                self.engine.query(f"USE `{database}`")
-            return 200, self.engine.query(statement.decode(), "TabSeparated", params=parameters).bytes()
-        except Exception as error:
-            return 500, str(error).encode()
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
+from tests.store_server import Interface, store_server
 
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
-        Interface.engine, Interface.seen = chdb.connect(folder), []
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Interface)
+        server = store_server(folder)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://reader@127.0.0.1:{server.server_port}/clicks_of_us"

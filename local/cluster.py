@@ -96,8 +96,10 @@ class Cluster(JobClient):
         """The URI of the last completed checkpoint the job left, or of the savepoint it was stopped with, if any."""
         checkpoints = (self._directory("checkpoints") / job_id).glob("chk-*/_metadata")
         savepoints = self.stopped_directory(job_id).glob("savepoint-*/_metadata")
-        complete = [*checkpoints, *savepoints]
-        latest = max(complete, key=_completion, default=None)
+        try:
+            latest = max([*checkpoints, *savepoints], key=_completion, default=None)
+        except FileNotFoundError:  # the job removed one, as it does when a newer one is complete
+            return self.latest_checkpoint(job_id)
         return latest.parent.as_uri() if latest else None
 
     def stopped_directory(self, job_id: str) -> Path:

@@ -96,8 +96,8 @@ class Attack:
                 target=send_lines, args=(file, self.job.topics.clicks, self.job.connection, self.rate)
             )
             sending.start()
-            self._await_decided(expected - self.clicks + 1)
             with kept_alive(self.stack):
+                self._await_decided(expected - self.clicks + 1)
                 for fault in faults:
                     self._suffer(fault)
                 sending.join()

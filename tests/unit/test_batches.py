@@ -50,10 +50,7 @@ def mutated(draw) -> bytes:
     value = bytearray(draw(st.sampled_from([raw(), raw(click_id="ü"), raw(extra={"a": [1, "]"]}), raw(ad_id='"\\')])))
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, len(value)))
-        value[at : at + draw(st.integers(0, 3))] = draw(
-            st.binary(max_size=3)
-            | st.sampled_from([b"\\ud800", b"\x1e", b'"', b"\\", b"\xed\xa0\x80", b"\xef\xbb\xbf"])
-        )
+        value[at : at + draw(st.integers(0, 3))] = draw(st.binary(max_size=3) | st.sampled_from(ODD_BYTES))
     return bytes(value)
 
 
@@ -74,8 +71,8 @@ def as_a_batch(values: list[bytes | None], by_country: bool = True) -> list[tupl
     return judged.rows()
 
 
-@settings(max_examples=2_500, deadline=None)
-@given(st.lists(values, min_size=1, max_size=8))
+@settings(max_examples=2_000, deadline=None)
+@given(st.lists(values, min_size=1, max_size=4))
 @example([raw(), None, b"", raw(ad_id="ü" * 256), raw(ad_id="ü" * 257), raw(extra={"ad_id": 5}), b" " * 70_000])
 @example([raw() + b" " * (65_536 - len(raw())), raw() + b" " * (65_537 - len(raw()))])
 @example([raw(), raw()[:-1] + b', "ad_id": "again"}', b"\xef\xbb\xbf" + raw()])

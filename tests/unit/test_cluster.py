@@ -36,6 +36,17 @@ def test_a_disk_that_is_full_is_one_sentence(tmp_path: Path, monkeypatch: pytest
     assert refused(tmp_path) == f"No checkpoint can be written to {tmp_path / 'checkpoints'}: No space left on device."
 
 
+def test_a_checkpoint_that_is_removed_while_the_latest_is_looked_for_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, glob = tmp_path / "checkpoints" / "abc", Path.glob
+    (folder / "chk-2").mkdir(parents=True)
+    (folder / "chk-2" / "_metadata").touch()
+    removed = iter([folder / "chk-1" / "_metadata"])
+    monkeypatch.setattr(Path, "glob", lambda path, pattern: [*glob(path, pattern), *removed])
+    assert Cluster(tmp_path, free_port()).latest_checkpoint("abc") == (folder / "chk-2").as_uri()
+
+
 PACKING = """
 import resource
 import polars as pl

@@ -90,11 +90,14 @@ format: setup ## format, and mend what the linter can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
+# One process waits for Flink while the other works.
+IN_PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
 test: setup ## the tests, without those of the next line, of test-deploy and of chaos
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest $(IN_PARALLEL)
 
 test-long: setup ## the tests that take half a minute each and more
-	@$(BIN)/pytest -m long
+	@$(BIN)/pytest -m long $(IN_PARALLEL)
 
 test-unit: setup ## the tests without a JVM
 	@$(BIN)/pytest tests/unit

@@ -27,6 +27,7 @@ def test_there_is_a_savepoint_of_a_release() -> None:
     assert RELEASES != []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("release", RELEASES, ids=lambda path: path.stem)
 @pytest.mark.parametrize("settings", [[], ["--dimensions", "country"]], ids=["as-it-was", "by-country"])
 def test_a_savepoint_of_a_release_restores_and_ends_exact(

@@ -26,7 +26,7 @@ from jobs.reconcile_settings import load
 from tests.builders import MINUTE, NOON, a_click
 from tests.flink.conftest import CONNECTORS
 
-pytestmark = pytest.mark.flink
+pytestmark = [pytest.mark.flink, pytest.mark.long]
 
 CLICKS = 4_000
 PARTITIONS = 3

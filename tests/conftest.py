@@ -15,7 +15,8 @@ os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Add to the report of a test that fails on a stack what the stack was doing."""
     report = yield
-    stack = getattr(item, "funcargs", {}).get("stack")
+    fixtures = getattr(item, "funcargs", {})
+    stack = fixtures.get("stack") or getattr(fixtures.get("job"), "stack", None)
     if report.when == "call" and report.failed and stack is not None:
         report.sections.append(("The stack", diagnosis(stack)))
     return report

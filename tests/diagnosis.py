@@ -1,7 +1,13 @@
-"""What a stack was doing when a test failed on it: unfinished jobs, memory, what the tasks wait for, the log's end."""
+"""What a stack was doing when a test failed on it.
+
+Unfinished jobs, memory, what the tasks wait for, open transactions, the log's end.
+"""
 
 import re
 from collections.abc import Iterator
+
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.errors import KafkaError
 
 from local.job_client import FINAL_STATES
 from local.processes import LocalError
@@ -19,8 +25,8 @@ def diagnosis(stack: Stack) -> str:
     """Say it in lines; a cluster that does not answer is a finding, too."""
     log = ["The TaskManager's log ends:", stack.cluster.taskmanager.log_tail(MOST_LINES)]
     try:
-        return "\n".join([*_jobs(stack), *_taskmanagers(stack), *log])
-    except LocalError as silent:
+        return "\n".join([*_jobs(stack), *_taskmanagers(stack), *_transactions(stack), *log])
+    except (KafkaError, LocalError) as silent:
         return "\n".join([str(silent), *log])
 
 
@@ -38,3 +44,21 @@ def _taskmanagers(stack: Stack) -> Iterator[str]:
         for thread in stack.cluster._call(f"{path}/thread-dump")["threadInfos"]:
             if TASK.search(thread["threadName"]):
                 yield thread["stringifiedThreadInfo"]
+
+
+def _transactions(stack: Stack) -> Iterator[str]:
+    """Those that are open in a partition: a reader of committed records gets none that lie behind their first one."""
+    with KafkaAdminClient(**stack.broker.connection) as admin:
+        listed = [each for of_broker in admin.list_transactions().values() for each in of_broker]
+        known = {each.producer_id: each for each in listed}
+        topics = [name for name in admin.list_topics() if not name.startswith("__")]
+        partitions = [
+            TopicPartition(name, number) for name in topics for number in range(stack.broker.partitions(name))
+        ]
+        for partition, state in admin.describe_producers(partitions).items():
+            for producer in state.active_producers:
+                if (
+                    producer.current_transaction_start_offset is not None
+                    and producer.current_transaction_start_offset >= 0
+                ):
+                    yield f"{partition} is open: {producer}; its coordinator has {known.get(producer.producer_id)}"

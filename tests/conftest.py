@@ -6,9 +6,15 @@ import pytest
 from local.processes import free_port
 from local.stack import Stack, temporary_stack
 from tests.diagnosis import diagnosis
+from tests.seeds import SEED, chosen_seed
 
 # The Java processes of a test end before code compiled with more care would pay.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
+
+
+def pytest_configure() -> None:
+    """Give all processes of a run one seed: each must find the same tests."""
+    os.environ[SEED] = str(chosen_seed())
 
 
 @pytest.hookimpl(wrapper=True)

@@ -51,14 +51,9 @@ def _transactions(stack: Stack) -> Iterator[str]:
     with KafkaAdminClient(**stack.broker.connection) as admin:
         listed = [each for of_broker in admin.list_transactions().values() for each in of_broker]
         known = {each.producer_id: each for each in listed}
-        topics = [name for name in admin.list_topics() if not name.startswith("__")]
-        partitions = [
-            TopicPartition(name, number) for name in topics for number in range(stack.broker.partitions(name))
-        ]
+        topics = [topic for topic in admin.describe_topics() if not topic["name"].startswith("__")]
+        partitions = [TopicPartition(topic["name"], n) for topic in topics for n in range(len(topic["partitions"]))]
         for partition, state in admin.describe_producers(partitions).items():
             for producer in state.active_producers:
-                if (
-                    producer.current_transaction_start_offset is not None
-                    and producer.current_transaction_start_offset >= 0
-                ):
+                if producer.current_transaction_start_offset >= 0:
                     yield f"{partition} is open: {producer}; its coordinator has {known.get(producer.producer_id)}"

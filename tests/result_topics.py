@@ -16,10 +16,6 @@ from tests.served import a_count, a_ledger_row, a_ranking, a_reconciliation, min
 ALL = Topics()
 
 
-def connection(broker: Broker) -> dict[str, Any]:
-    return {"bootstrap_servers": broker.bootstrap_servers}
-
-
 def create(broker: Broker, *topics: str) -> None:
     broker.create_topics(dict.fromkeys(topics or ALL, 2))
 
@@ -74,7 +70,7 @@ def published(broker: Broker) -> dict[str, set[tuple[Any, ...]]]:
     """The same of the topics, read record by record."""
 
     def rows(topic: str) -> list[dict[str, Any]]:
-        return [json.loads(record.value) for record in read_topic(connection(broker), topic) if record.value]
+        return [json.loads(record.value) for record in read_topic(broker.connection, topic) if record.value]
 
     newest: dict[str, dict[Any, tuple[Any, ...]]] = {"counts": {}, "ledger": {}, "top": {}}
     for row in rows(ALL.counts):
@@ -87,8 +83,8 @@ def published(broker: Broker) -> dict[str, set[tuple[Any, ...]]]:
     sums: dict[int, int] = {}
     for window, _, clicks, _ in found["counts"]:
         sums[window] = sums.get(window, 0) + clicks
-    late = [(json.loads(each.value or b""), each.headers) for each in read_topic(connection(broker), ALL.late)]
-    invalid = [each.headers for each in read_topic(connection(broker), ALL.invalid)]
+    late = [(json.loads(each.value or b""), each.headers) for each in read_topic(broker.connection, ALL.late)]
+    invalid = [each.headers for each in read_topic(broker.connection, ALL.invalid)]
     return found | {
         "late": {(click["click_timestamp"], click["ad_id"], _offset(headers)) for click, headers in late},
         "invalid": {(NOON, headers["clickproof.reason"].decode(), _offset(headers)) for headers in invalid},

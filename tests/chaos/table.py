@@ -3,7 +3,6 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterable
-from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
@@ -33,10 +32,5 @@ def percentile(values: list[float], share: int) -> float:
     return quantiles(values, n=100, method="inclusive")[share - 1] if len(values) > 1 else values[0]
 
 
-def read(path: Path = RESULTS) -> list[dict[str, Any]]:
-    """Return the results that the attacks left."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
-
-
 if __name__ == "__main__":
-    print(table(read()))
+    print(table(map(json.loads, RESULTS.read_text(encoding="utf-8").splitlines())))

@@ -14,7 +14,7 @@ from local.submission import PROJECT
 from serving.loader import Loader
 from serving.settings import load
 from serving.store import Store
-from tests.result_topics import ALL, connection, create, publish, published, stored
+from tests.result_topics import ALL, create, publish, published, stored
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1_800)]
 KILLS = 4
@@ -49,7 +49,7 @@ def test_a_store_that_dies_and_is_away_for_minutes_ends_equal_to_the_topics(
         environment={},
     )
     stop = threading.Event()
-    with KafkaProducer(transactional_id="job", **connection(stack.broker)) as producer, Store(settings) as store:
+    with KafkaProducer(transactional_id="job", **stack.broker.connection) as producer, Store(settings) as store:
         producer.init_transactions()
         loader = Loader(store, settings)
         loading = threading.Thread(target=loader.run, args=(stop,))

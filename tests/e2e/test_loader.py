@@ -20,7 +20,7 @@ from serving.answers import Answers
 from serving.loader import Loader
 from serving.settings import ServingError, Settings, load
 from serving.store import Store
-from tests.result_topics import ALL, connection, create, publish, published, send, stored
+from tests.result_topics import ALL, create, publish, published, send, stored
 from tests.served import a_count, a_ledger_row, a_ranking, minute
 
 pytestmark = pytest.mark.e2e
@@ -62,7 +62,7 @@ def settings(broker: Broker) -> Iterator[Settings]:
 
 @pytest.fixture
 def producer(broker: Broker) -> Iterator[KafkaProducer]:
-    producer = KafkaProducer(transactional_id=f"job-{random.random()}", **connection(broker))
+    producer = KafkaProducer(transactional_id=f"job-{random.random()}", **broker.connection)
     producer.init_transactions()
     yield producer
     producer.close()
@@ -147,7 +147,7 @@ def test_a_ranking_waits_for_the_counts_that_were_written_before_it(
     with (
         Store(settings) as store,
         Running(Loader(store, settings)) as loader,
-        KafkaProducer(**connection(broker)) as other,
+        KafkaProducer(**broker.connection) as other,
     ):
         producer.begin_transaction()
         send(producer, ALL.counts, [a_count(0, "a", 5)])
@@ -168,7 +168,7 @@ def test_topics_that_come_later_are_read_and_the_lag_goes(broker: Broker, settin
         await_until(lambda: loader.trouble is None, "Starting the loader", 30)
         assert loader.idle_partitions is None
         create(broker, ALL.clicks, ALL.counts)
-        with KafkaProducer(**connection(broker)) as other:
+        with KafkaProducer(**broker.connection) as other:
             send(other, ALL.counts, [a_count(0, "a", 5), None, a_count(0, "b", 5)])
             other.send(ALL.clicks, b"{}", partition=1)
         await_until(lambda: loader.rows[ALL.counts] == 2, "Loading the counts", 30)
@@ -179,19 +179,19 @@ def test_topics_that_come_later_are_read_and_the_lag_goes(broker: Broker, settin
 def test_a_broker_that_restarts_is_waited_for(broker: Broker, settings: Settings) -> None:
     create(broker, ALL.counts)
     with Store(settings) as store, Running(Loader(store, settings)) as loader:
-        with KafkaProducer(**connection(broker)) as other:
+        with KafkaProducer(**broker.connection) as other:
             send(other, ALL.counts, [a_count(0, "a", 5)])
         await_until(lambda: loader.rows[ALL.counts] == 1, "Loading the first count", 30)
         broker.stop()
         broker.start()
-        with KafkaProducer(**connection(broker)) as other:
+        with KafkaProducer(**broker.connection) as other:
             send(other, ALL.counts, [a_count(0, "b", 5)])
         await_until(lambda: store.ask("SELECT count() FROM counts", {}) == [(2,)], "Loading the second count", 60)
 
 
 def test_a_topic_that_was_made_anew_is_not_mixed_with_the_old_one(broker: Broker, settings: Settings) -> None:
     create(broker, ALL.counts)
-    with KafkaProducer(**connection(broker)) as other:
+    with KafkaProducer(**broker.connection) as other:
         send(other, ALL.counts, [a_count(0, "a", 5)])
     with Store(settings) as store:
         assert Loader(store, settings).load_all() == 1
@@ -203,7 +203,7 @@ def test_a_topic_that_was_made_anew_is_not_mixed_with_the_old_one(broker: Broker
 
 def test_a_foreign_record_ends_the_loading_with_its_place(broker: Broker, settings: Settings) -> None:
     create(broker, ALL.late)
-    with KafkaProducer(**connection(broker)) as other:
+    with KafkaProducer(**broker.connection) as other:
         other.send(ALL.late, b"no click", partition=1)
     with Store(settings) as store, pytest.raises(ServingError, match="clicks-late, partition 1, offset 0"):
         Loader(store, settings).run(threading.Event())

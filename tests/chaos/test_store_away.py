@@ -2,6 +2,7 @@
 
 import random
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from sys import executable
 
@@ -38,12 +39,21 @@ class Server:
         self.daemon.stop(timeout=0)
 
 
-def test_a_store_that_dies_and_is_away_for_minutes_ends_equal_to_the_topics(
-    stack: Stack, tmp_path: Path, seed: int
-) -> None:
-    chance, server = random.Random(seed), Server(tmp_path)
+@pytest.fixture
+def server(stack: Stack, tmp_path: Path) -> Iterator[Server]:
+    """A server of an empty store, beside empty result topics; they end with the test, however it ends."""
+    server = Server(tmp_path)
     server.start()
     create(stack.broker)
+    yield server
+    server.kill()
+    stack.broker.delete_topics(ALL)
+
+
+def test_a_store_that_dies_and_is_away_for_minutes_ends_equal_to_the_topics(
+    stack: Stack, server: Server, seed: int
+) -> None:
+    chance = random.Random(seed)
     settings = load(
         {"store": f"http://127.0.0.1:{server.port}/clicks", "bootstrap_servers": stack.broker.bootstrap_servers},
         environment={},
@@ -56,8 +66,8 @@ def test_a_store_that_dies_and_is_away_for_minutes_ends_equal_to_the_topics(
         loading.start()
         try:
             for seconds in [*(chance.uniform(0.5, 5) for _ in range(KILLS)), AWAY]:
-                publish(producer, chance, 20)
                 before = loader.rows.total()
+                publish(producer, chance, 20)
                 await_until(lambda before=before: loader.rows.total() > before, "Loading", PATIENCE)
                 server.kill()
                 publish(producer, chance, 20)
@@ -74,5 +84,3 @@ def test_a_store_that_dies_and_is_away_for_minutes_ends_equal_to_the_topics(
         assert sum(map(len, expected.values())) > 0
         for table in expected:
             assert found[table] == expected[table], table
-    stack.broker.delete_topics(ALL)
-    server.kill()

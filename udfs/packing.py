@@ -1,15 +1,18 @@
 """Records packed into parcels: what one operator hands to the next, as bytes.
 
 A parcel holds clicks of one bucket, or invalid records. A bucket is part of the identity, so equal clicks meet in one
-bucket and the load is even however hot an ad is. The bytes are an Arrow IPC stream: columns, typed, never a pickle.
+bucket and the load is even however hot an ad is. The bytes are two Arrow IPC streams, columns, typed, never a pickle:
+the verdicts, then the records, which are read for late clicks and invalid records alone. The last four bytes say where
+the second stream starts.
 
 Few and large calls: each expression that Polars evaluates is handed to its threads, which wait their turn on a busy
 machine, however short the column. What is done for each parcel therefore takes columns as they are.
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 
 import polars as pl
@@ -27,6 +30,7 @@ RECORD = pl.Schema(
     }
 )
 """A Kafka record, `timestamp` in epoch ms: what a click takes along, as it may turn out late."""
+_PLACE_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -54,17 +58,16 @@ class Parcel:
 
 @dataclass(frozen=True)
 class Clicks:
-    """Clicks of one bucket and one window, in the order they came; `countries` where they were packed by country."""
+    """Clicks of one bucket and one window, in the order they came; `countries` where they were packed by country.
+
+    `records` reads their records, tuples as `RECORD` has them.
+    """
 
     window_start: int
     identities: list[bytes]
     ad_ids: list[str]
-    frame: pl.DataFrame
+    records: Callable[[], Iterable[tuple[object, ...]]]
     countries: list[str] | None = None
-
-    def records(self) -> Iterator[tuple[object, ...]]:
-        """Return their records, as `RECORD` has them."""
-        return zip(*(self.frame[name].to_list() for name in RECORD), strict=True)
 
 
 @dataclass(frozen=True)
@@ -80,27 +83,27 @@ def pack(records: pl.DataFrame, packing: Packing) -> Iterator[Parcel]:
     rows = judged.hstack(records).with_row_index("row")
     if judged["reason"].null_count() < len(judged):
         rejects = rows.filter(pl.col("reason").is_not_null())
-        yield _parcel(rejects, rejects["offset"][0] % packing.buckets, ["reason", *RECORD])
+        yield _parcel(rejects, rejects["offset"][0] % packing.buckets, ["reason"])
         rows = rows.filter(pl.col("reason").is_null())
     rows = rows.with_columns(bucket=_bucket(packing.buckets), window_start=_window_start(packing.window))
-    columns = ["window_start", "identity", "ad_id", *(["country"] if packing.by_country else []), *RECORD]
+    verdicts = ["window_start", "identity", "ad_id", *(["country"] if packing.by_country else [])]
     for clicks in _by_window(rows).partition_by("bucket", maintain_order=True):
-        yield _parcel(clicks, clicks["bucket"][0], columns)
+        yield _parcel(clicks, clicks["bucket"][0], verdicts)
 
 
 def unpack(packed: bytes) -> Iterator[Clicks | Rejects]:
     """Return what is in a parcel, clicks by window, such that an identity's first click comes first."""
-    frame = pl.read_ipc_stream(io.BytesIO(packed))
-    if "reason" in frame.columns:
-        yield Rejects(frame)
+    verdicts = _read(packed[: _records_at(packed)])
+    if "reason" in verdicts.columns:
+        yield Rejects(verdicts.hstack(_records(packed)))
         return
-    identities, ad_ids = frame["identity"].to_list(), frame["ad_id"].to_list()
-    countries = frame["country"].to_list() if "country" in frame.columns else None
+    identities, ad_ids = verdicts["identity"].to_list(), verdicts["ad_id"].to_list()
+    countries = verdicts["country"].to_list() if "country" in verdicts.columns else None
     start = 0
-    for window_start, same in groupby(frame["window_start"].to_list()):
+    for window_start, same in groupby(verdicts["window_start"].to_list()):
         end = start + len(list(same))
-        some = countries and countries[start:end]
-        yield Clicks(window_start, identities[start:end], ad_ids[start:end], frame[start:end], some)
+        some, records = slice(start, end), partial(_records_of, packed, start, end)
+        yield Clicks(window_start, identities[some], ad_ids[some], records, countries and countries[some])
         start = end
 
 
@@ -128,7 +131,26 @@ def _by_window(clicks: pl.DataFrame) -> pl.DataFrame:
     return clicks.sort("window_start", maintain_order=True)
 
 
-def _parcel(rows: pl.DataFrame, bucket: int, columns: list[str]) -> Parcel:
-    stream = io.BytesIO()
-    pl.DataFrame([rows[name] for name in columns]).write_ipc_stream(stream)
-    return Parcel(int(rows["row"].to_numpy().min()), bucket, stream.getvalue())
+def _parcel(rows: pl.DataFrame, bucket: int, verdicts: list[str]) -> Parcel:
+    packed = io.BytesIO()
+    pl.DataFrame([rows[name] for name in verdicts]).write_ipc_stream(packed)
+    records_at = packed.tell()
+    pl.DataFrame([rows[name] for name in RECORD]).write_ipc_stream(packed)
+    packed.write(records_at.to_bytes(_PLACE_BYTES, "big"))
+    return Parcel(int(rows["row"].to_numpy().min()), bucket, packed.getvalue())
+
+
+def _records_at(packed: bytes) -> int:
+    return int.from_bytes(packed[-_PLACE_BYTES:], "big")
+
+
+def _records(packed: bytes) -> pl.DataFrame:
+    return _read(packed[_records_at(packed) : -_PLACE_BYTES])
+
+
+def _records_of(packed: bytes, start: int, end: int) -> list[tuple[object, ...]]:
+    return _records(packed)[start:end].rows()
+
+
+def _read(stream: bytes) -> pl.DataFrame:
+    return pl.read_ipc_stream(io.BytesIO(stream))

@@ -37,14 +37,23 @@ WORKER = "pyflink"
 
 
 def victim(stack: Stack, target: str) -> int:
-    """The process id of a target; LocalError when it does not run."""
+    """The process id of a target, as soon as it runs: the fault before may have left it down."""
+    pids: list[int] = []
+
+    def runs() -> bool:
+        pids[:] = _pids(stack, target)
+        return bool(pids)
+
+    await_until(runs, f"The {target} to be killed", PATIENCE)
+    return max(pids)
+
+
+def _pids(stack: Stack, target: str) -> list[int]:
+    if target == "worker":
+        return [each.pid for each in workers(stack)]
     daemons = {"broker": stack.broker.daemon, "jobmanager": stack.cluster.jobmanager}
     pid = daemons.get(target, stack.cluster.taskmanager).pid
-    if target == "worker":
-        pid = max((each.pid for each in workers(stack)), default=None)
-    if pid is None:
-        raise LocalError(f"The {target} does not run.")
-    return pid
+    return [] if pid is None else [pid]
 
 
 def workers(stack: Stack) -> list[psutil.Process]:

@@ -6,6 +6,7 @@ The one thing left out is the bytes of the parcels: what `udfs.packing` packs an
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from types import SimpleNamespace
 from typing import Any
@@ -210,13 +211,6 @@ class _Rejected(list[Record]):
         return (("not_json", None, b"", record.partition, record.offset, NOON) for record in self)
 
 
-class _Clicks(Clicks):
-    """Clicks that know their records without columns."""
-
-    def records(self) -> Iterator[tuple[object, ...]]:
-        return ((None, b"", record.partition, record.offset, NOON) for record in self.frame)
-
-
 def _parts(records: list[Record]) -> Iterator[Clicks | Rejects]:
     """What `udfs.packing.unpack` gives for a parcel of these records."""
     if records[0].identity is None:
@@ -224,7 +218,11 @@ def _parts(records: list[Record]) -> Iterator[Clicks | Rejects]:
         return
     for window, same in groupby(records, lambda record: record.window):
         some: Any = list(same)
-        yield _Clicks(window, [record.identity for record in some], [record.ad for record in some], some)
+        yield Clicks(window, [record.identity for record in some], [record.ad for record in some], partial(_raw, some))
+
+
+def _raw(records: list[Record]) -> Iterator[tuple[object, ...]]:
+    return ((None, b"", record.partition, record.offset, NOON) for record in records)
 
 
 def _compare(rows: list[Any], terms: Iterable[Term], clicks: Counter[Cell]) -> None:

@@ -43,5 +43,5 @@ ENV PATH=/opt/clickproof/venv/bin:$PATH \
     CLICKPROOF_LOCAL_HOME=/tmp/clickproof \
     PYTHONDONTWRITEBYTECODE=1
 # Python workers keep the memory of a batch for the next one (local/cluster.py); glibc's part is the base image's jemalloc.
-ENV _RJEM_MALLOC_CONF=dirty_decay_ms:-1,muzzy_decay_ms:-1 \
+ENV _RJEM_MALLOC_CONF=background_thread:false,dirty_decay_ms:-1,muzzy_decay_ms:-1 \
     ARROW_DEFAULT_MEMORY_POOL=system

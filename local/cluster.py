@@ -22,13 +22,14 @@ PROBE_BYTES = 1024 * 1024  # more than a disk that is full has left
 # It would come before the packages a job is submitted with.
 NOT_FOR_JOBS = frozenset({"PYTHONPATH"})
 # A batch takes megabytes and gives them back. These keep them for the next batch, which would have to ask the kernel
-# for them again, page by page: of glibc, of Polars, and of Arrow, which takes glibc's in place of its own.
+# for them again, page by page: of glibc, of Polars, which needs no threads then to give memory back, and of Arrow, which
+# takes glibc's in place of its own.
 KEEP_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),  # glibc takes no higher one
     "MALLOC_TRIM_THRESHOLD_": str(2**30),
     "MALLOC_TOP_PAD_": str(64 * 2**20),
     "MALLOC_ARENA_MAX": "1",
-    "_RJEM_MALLOC_CONF": "dirty_decay_ms:-1,muzzy_decay_ms:-1",
+    "_RJEM_MALLOC_CONF": "background_thread:false,dirty_decay_ms:-1,muzzy_decay_ms:-1",
     "ARROW_DEFAULT_MEMORY_POOL": "system",
 }
 # A submission ends before code compiled with more care would pay.

@@ -29,6 +29,15 @@ class Job:
     status: str
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """A completed checkpoint: `state_bytes` of all state it refers to, and the `seconds` from trigger to completion."""
+
+    number: int
+    state_bytes: int
+    seconds: float
+
+
 class JobClient:
     """Watches and stops the jobs of the cluster at `rest_url`."""
 
@@ -129,6 +138,11 @@ class JobClient:
     def completed_checkpoints(self, job_id: str) -> int:
         """How many checkpoints the job has completed since it was submitted."""
         return int(self._call(f"/jobs/{job_id}/checkpoints")["counts"]["completed"])
+
+    def checkpoint_statistics(self, job_id: str) -> Checkpoint | None:
+        """Of the checkpoint that the job completed last; None before its first one."""
+        last = self._call(f"/jobs/{job_id}/checkpoints")["latest"]["completed"]
+        return last and Checkpoint(last["id"], last["state_size"], last["end_to_end_duration"] / 1000)
 
     def received(self, job_id: str) -> int:
         """The records that tasks behind the sources have received since they (re)started: heartbeats come to none."""

@@ -75,7 +75,11 @@ def _is_worker(process: psutil.Process) -> bool:
 
 @dataclass
 class Attack:
-    """One attack on a running job; `faults` are called one after the other, each when the one before is over."""
+    """One attack on a running job; `faults` are called one after the other, each when the one before is over.
+
+    All but the first one are for the time in which clicks flow: no worker is missed, and started again, before the next
+    click comes.
+    """
 
     job: Deployment
     name: str
@@ -117,7 +121,8 @@ class Attack:
             with kept_alive(self.stack):
                 self._await_decided(expected - self.clicks + 1)
                 for fault in faults:
-                    self._suffer(fault)
+                    if sending.is_alive() or not self.recoveries:
+                        self._suffer(fault)
                 sending.join()
                 self._await_decided(expected)
                 end = traffic.start + traffic.span

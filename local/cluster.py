@@ -22,7 +22,7 @@ PROBE_BYTES = 1024 * 1024  # more than a disk that is full has left
 # It would come before the packages a job is submitted with.
 NOT_FOR_JOBS = frozenset({"PYTHONPATH"})
 # A batch takes megabytes and gives them back. These keep them for the next batch, which would have to ask the kernel
-# for them again, page by page: of glibc, of Polars, which needs no threads then to give memory back, and of Arrow, which
+# for them again, page by page: of glibc, of Polars, which then needs no threads that give it back, and of Arrow, which
 # takes glibc's in place of its own.
 KEEP_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),  # glibc takes no higher one

@@ -115,7 +115,9 @@ class Attack:
         topics = [topic for topic in self.job.topics.names if topic != self.job.topics.clicks]
         with Reader(self.job.connection, topics) as reader:
             sending = threading.Thread(
-                target=send_lines, args=(file, self.job.topics.clicks, self.job.connection, self.rate)
+                target=send_lines,
+                args=(file, self.job.topics.clicks, self.job.connection, self.rate),
+                kwargs={"timeout": PATIENCE},
             )
             sending.start()
             with kept_alive(self.stack):

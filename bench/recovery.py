@@ -31,7 +31,7 @@ from local.traffic import MINUTE, START, Traffic
 
 PATIENCE = 600.0
 MINUTES = 5  # of event time, for each size
-FORGETS_NOTHING = ["--dedupe-horizon", "1 d"]
+FORGETS_NOTHING = ["--dedupe-horizon", "24 h"]
 
 
 def main(
@@ -69,8 +69,8 @@ def _measure(job: Deployment, number: int, identities: int) -> dict[str, float]:
     _next_checkpoint(job)
     return {
         "identities": identities,
-        "checkpoint_mb": round(whole.state_bytes / 1e6, 1),
-        "bytes_per_identity": round(whole.state_bytes / identities, 1),
+        "state_mb": round(whole.state_bytes / 1e6, 1),
+        "bytes_each": round(whole.state_bytes / identities, 1),
         "checkpoint_s": round(whole.seconds, 2),
         "python_mb": round(python_bytes / 1e6),
         "recovery_s": round(monotonic() - killed, 1),

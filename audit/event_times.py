@@ -13,7 +13,8 @@ COLUMNS = ["key", "value", "partition", "offset", "timestamp"]
 def with_event_times(rows: pl.DataFrame, max_clock_skew: int) -> pl.DataFrame:
     """Return the rows that can move a watermark, with event_time, is_click and the identity's two halves.
 
-    As in the job (`jobs.tables.event_time`) heartbeats move it too, and invalid values with a time that can be read.
+    As in the job (`jobs.event_time`) heartbeats move it too, and invalid values with a time that can be read.
+    The job reads one in some that are no JSON, too.
     """
     beats = (pl.col("key") == HEARTBEAT_KEY) & pl.col("value").is_null()
     is_beat = rows.select(beats.fill_null(False)).to_series()

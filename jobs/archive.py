@@ -9,6 +9,7 @@ from pyflink.datastream import RuntimeExecutionMode, StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment, Table
 
 from jobs import files, tables
+from jobs.event_time import RECORD_MS
 from jobs.operators import name_operators
 from jobs.preflight import require_topics
 from jobs.setting_sources import SettingsError
@@ -20,7 +21,7 @@ def build(env: StreamTableEnvironment, records: Table) -> Table:
     """Return the archive's rows of raw records, with the UTC hour of their record timestamp."""
     env.get_config().set_local_timezone("UTC")
     return env.sql_query(f"""
-        SELECT `key`, `value`, `topic`, `partition`, `offset`, {tables.RECORD_MS} AS `timestamp`,
+        SELECT `key`, `value`, `topic`, `partition`, `offset`, {RECORD_MS} AS `timestamp`,
                DATE_FORMAT(`timestamp`, '{files.HOUR_SQL}') AS `hour`
         FROM {records}""")
 

@@ -11,6 +11,7 @@ from pyflink.datastream import DataStream, StreamExecutionEnvironment
 from pyflink.table import Schema, StreamTableEnvironment, Table
 
 from jobs import tables
+from jobs.event_time import IS_HEARTBEAT, RECORD_MS
 from jobs.keys import in_java, keyed
 from jobs.operators import name_operators
 from jobs.preflight import require_topics
@@ -66,8 +67,8 @@ def pack(env: StreamTableEnvironment, clicks: Table, settings: Settings) -> Data
     parcels = env.sql_query(f"""
         SELECT p.bucket, p.packed
         FROM (
-          SELECT pack(`key`, `value`, `partition`, `offset`, {tables.RECORD_MS}) AS p
-          FROM {clicks} WHERE NOT {tables.is_heartbeat()}
+          SELECT pack(`key`, `value`, `partition`, `offset`, {RECORD_MS}) AS p
+          FROM {clicks} WHERE NOT {IS_HEARTBEAT}
         )
         WHERE p.bucket <> {NO_BUCKET}""")
     return env.to_append_stream(parcels, PARCELS)

@@ -12,6 +12,7 @@ from pyflink.table import StreamTableEnvironment, Table
 from pyflink.table.udf import UserDefinedScalarFunctionWrapper
 
 from jobs import tables
+from jobs.event_time import RECORD_MS
 from jobs.keys import keyed
 from jobs.operators import name_operators
 from jobs.partition_windows_settings import WindowSettings, load
@@ -61,7 +62,7 @@ def pack(
     env.create_temporary_function(name, function)
     parcels = env.sql_query(f"""
         SELECT p.bucket, p.packed
-        FROM (SELECT {name}(`key`, `value`, `partition`, `offset`, {tables.RECORD_MS}) AS p FROM {records})
+        FROM (SELECT {name}(`key`, `value`, `partition`, `offset`, {RECORD_MS}) AS p FROM {records})
         WHERE p.bucket <> {NO_BUCKET}""")
     return env.to_append_stream(parcels, PARCELS)
 

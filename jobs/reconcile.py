@@ -12,6 +12,7 @@ from pyflink.datastream import RuntimeExecutionMode, StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment, Table
 
 from jobs import files, tables
+from jobs.event_time import RECORD_MS
 from jobs.reconcile_settings import ReconcileSettings, load
 from jobs.setting_sources import SettingsError
 from jobs.setting_types import milliseconds
@@ -172,7 +173,7 @@ def records(env: StreamTableEnvironment, settings: ReconcileSettings) -> Table:
     if settings.source == "kafka":
         env.execute_sql(tables.raw_records(settings, settings.read_since))
         return env.sql_query(f"""
-            SELECT `topic`, `partition`, `offset`, {tables.RECORD_MS} AS `timestamp`, `value` FROM {tables.CLICKS}""")
+            SELECT `topic`, `partition`, `offset`, {RECORD_MS} AS `timestamp`, `value` FROM {tables.CLICKS}""")
     env.execute_sql(files.archive(settings, partitioned=settings.archive_since is not None))
     hours = f"WHERE `hour` >= '{settings.archive_since}'" if settings.archive_since else ""
     return env.sql_query(f"SELECT `topic`, `partition`, `offset`, `timestamp`, `value` FROM {files.ARCHIVE} {hours}")

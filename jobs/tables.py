@@ -2,20 +2,17 @@
 
 from datetime import timedelta
 
+from jobs.event_time import event_time
 from jobs.kafka_connection import kafka_properties
 from jobs.partition_windows_settings import WindowSettings
 from jobs.setting_types import milliseconds
 from jobs.settings import JobSettings, Settings
-from udfs.heartbeats import HEARTBEAT_KEY
 
 CLICKS, COUNTS, TOP, LATE, INVALID, LEDGER = "clicks", "counts", "top_ads", "late", "invalid", "ledger"
 COUNTS_BY_COUNTRY = "counts_by_country"
 WINDOW_EVENTS, STATEMENTS, WINDOWS, REFUSED = "window_events", "window_statements", "windows", "refused"
 """The tables' names in the jobs."""
 
-RECORD_MS = "(EXTRACT(EPOCH FROM `timestamp`) * 1000 + MOD(EXTRACT(MILLISECOND FROM `timestamp`), 1000))"
-"""The SQL expression of a record's timestamp in epoch milliseconds; the session's time zone is UTC."""
-_CLICK_TIME = "COALESCE(TRY_CAST(JSON_VALUE(CAST(`value` AS STRING), '$.click_timestamp') AS BIGINT), 0)"
 _RECORD_COLUMNS = """
           `key` BYTES,
           `value` BYTES,
@@ -37,29 +34,6 @@ _COMMITTED = {"properties.isolation.level": "read_committed"}
 MAX_REQUEST_BYTES = 64 * 1024 * 1024
 """Larger than any record that a broker takes: an invalid value goes out as it came in, whatever its size."""
 _FEWER_UPDATES = {"sink.buffer-flush.max-rows": "10000", "sink.buffer-flush.interval": "1 s"}
-
-
-def event_time(max_clock_skew: timedelta) -> str:
-    """Return the SQL expression of a record's event time: a heartbeat's own time, or the `click_timestamp`.
-
-    A time that is no number, absurd, or later than `max_clock_skew` allows counts as 1970, and moves no watermark.
-    TRY_CAST and TO_TIMESTAMP_LTZ give NULL for what they cannot hold, so that no value can stop the job.
-
-    The remainder of the lesser of time and limit is the time below the limit, and 0 from there on: in a CASE the JSON
-    would be parsed once for the comparison and once for the result.
-    """
-    limit = f"({RECORD_MS} + {milliseconds(max_clock_skew) + 1})"
-    return f"""
-        CASE WHEN {is_heartbeat()} THEN `timestamp`
-             ELSE TO_TIMESTAMP_LTZ(MOD(LEAST({_CLICK_TIME}, {limit}), {limit}), 3) END"""
-
-
-def is_heartbeat() -> str:
-    """Return the SQL condition that holds for heartbeats (`udfs.heartbeats`).
-
-    It compares strings: Flink 2.3 rewrites `NOT (bytes = X'…')` into a search in ranges that holds for every key.
-    """
-    return f"(`value` IS NULL AND `key` IS NOT NULL AND CAST(`key` AS STRING) = {_literal(HEARTBEAT_KEY.decode())})"
 
 
 def clicks(settings: Settings) -> str:

@@ -13,6 +13,7 @@ from pyflink.table import Schema, StreamTableEnvironment
 
 from jobs import tables
 from jobs.click_stream import build, little_cache
+from jobs.event_time import event_time
 from jobs.operators import name_operators
 from jobs.settings import Settings
 from tests.builders import MINUTE, NOON
@@ -106,7 +107,7 @@ def run() -> Callable[..., Published]:
             .column("partition", "INT")
             .column("offset", "BIGINT")
             .column("timestamp", "TIMESTAMP_LTZ(3)")
-            .column_by_expression("event_time", tables.event_time(settings.max_clock_skew))
+            .column_by_expression("event_time", event_time(settings.max_clock_skew))
             .watermark("event_time", f"event_time - {tables.interval(settings.out_of_orderness)}")
             .build()
         )

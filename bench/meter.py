@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import psutil
 
-EVERY = 0.5  # seconds
+EVERY = 1.0  # seconds
 WARM, END = 0.4, 0.95  # of the clicks: between them the rate is steady
 
 

@@ -20,7 +20,7 @@ from local.stack import JOB
 from local.submission import PROJECT, package_jobs
 
 PEERS = PROJECT / "bench" / "peers"
-FRESH_METRICS = {"metrics.fetcher.update-interval": "500 ms"}
+FRESH_METRICS = {"metrics.fetcher.update-interval": "1 s"}
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ The tests share one job, whose watermark only rises: each has minutes of its own
 After each the recount covers all that was ever sent.
 """
 
+import re
 import sys
 import time
 import urllib.request
@@ -149,6 +150,7 @@ def test_every_metric_that_alerts_and_dashboard_name_is_reported(
     asked = {(name, labels) for name, labels in selectors() if name.startswith("flink_")}
     assert len(asked) > 10
     await_until(lambda: not missing(scraped(metrics_ports), asked), "Reporting all metrics", PATIENCE)
+    assert not re.search("Kafka(Producer|Consumer)", scraped(metrics_ports))  # nobody asks for the clients' own
     recounted(job)
 
 

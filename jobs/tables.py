@@ -30,7 +30,7 @@ _ORIGIN_COLUMNS = "`key` BYTES, `value` BYTES, `headers` MAP<STRING NOT NULL, BY
 _COUNTED = "window_start BIGINT, window_end BIGINT, clicks BIGINT, version BIGINT, source STRING"
 _COUNT_COLUMNS = f"ad_id STRING, {_COUNTED}"
 _BY_COUNTRY_COLUMNS = f"ad_id STRING, country STRING, {_COUNTED}"
-_NO_CLIENT_METRICS = {f"properties.register.{client}.metrics": "false" for client in ("consumer", "producer")}
+_NO_CLIENT_METRICS = {f"register.{client}.metrics": "false" for client in ("consumer", "producer")}
 """What Kafka's clients say of themselves: hundreds of metrics that nobody asks for, and each collection has to read."""
 _COMMITTED = {"properties.isolation.level": "read_committed"}
 MAX_REQUEST_BYTES = 64 * 1024 * 1024
@@ -167,8 +167,8 @@ def _sink(settings: JobSettings, name: str, columns: str, options: dict[str, str
 
 
 def _connection(settings: JobSettings) -> dict[str, str]:
-    properties = kafka_properties(settings)
-    return {"connector": "kafka", **_NO_CLIENT_METRICS} | {f"properties.{name}": of for name, of in properties.items()}
+    properties = kafka_properties(settings) | _NO_CLIENT_METRICS
+    return {"connector": "kafka"} | {f"properties.{name}": value for name, value in properties.items()}
 
 
 def _with(options: dict[str, str]) -> str:

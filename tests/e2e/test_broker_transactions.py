@@ -1,0 +1,72 @@
+"""A broker that is killed while it commits completes every transaction: no version may be pinned that does not.
+
+Kafka 4.3.0 to 4.4.0 leave some open for ever (KAFKA-20734): nobody reads what comes after them, and nothing fails.
+"""
+
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from functools import partial
+from pathlib import Path
+
+import pytest
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+
+from local.broker import Broker
+from local.processes import await_until, free_port
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
+TRANSACTIONS, KILLS = 48, 2
+TOPIC = "results"
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    broker = Broker(tmp_path / "kafka", free_port())
+    try:
+        broker.start()
+        broker.create_topics({TOPIC: TRANSACTIONS})
+        yield broker
+    finally:
+        broker.stop()
+
+
+def test_what_is_committed_can_be_read_although_the_broker_was_killed_meanwhile(broker: Broker):
+    for kill in range(KILLS):
+        commit_and_kill(broker, kill)
+        await_until(
+            lambda: ends(broker, "read_committed") == ends(broker, "read_uncommitted"), "Reading what is committed", 60
+        )
+
+
+def commit_and_kill(broker: Broker, kill: int) -> None:
+    """Commit a transaction in each partition, and kill the broker as soon as it has said of one that it is done."""
+    with ThreadPoolExecutor(TRANSACTIONS) as pool:
+        producers = list(pool.map(partial(flushed, broker, kill), range(TRANSACTIONS)))
+        commits = [pool.submit(producer.commit_transaction) for producer in producers]
+        wait(commits, return_when=FIRST_COMPLETED)
+        os.kill(broker.daemon.pid or 0, signal.SIGKILL)
+        await_until(lambda: not broker.alive(), "The end of the broker", 30)
+        broker.start()
+        for commit, producer in zip(commits, producers, strict=True):
+            commit.result()
+            producer.close()
+
+
+def flushed(broker: Broker, kill: int, partition: int) -> KafkaProducer:
+    """A producer in whose transaction there is a record, which the broker has."""
+    producer = KafkaProducer(transactional_id=f"{kill}-{partition}", **broker.connection)
+    producer.init_transactions()
+    producer.begin_transaction()
+    producer.send(TOPIC, b"record", partition=partition).get(timeout=30)
+    return producer
+
+
+def ends(broker: Broker, isolation_level: str) -> dict[TopicPartition, int]:
+    """Return how far each partition can be read."""
+    consumer = KafkaConsumer(isolation_level=isolation_level, **broker.connection)
+    try:
+        return consumer.end_offsets([TopicPartition(TOPIC, partition) for partition in range(TRANSACTIONS)])
+    finally:
+        consumer.close()

@@ -6,6 +6,7 @@ After each the recount covers all that was ever sent.
 
 import re
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -93,6 +94,23 @@ def test_a_partition_without_records_holds_no_window_back_and_makes_no_click_lat
     await_window(job, traffic.start + 2 * MINUTE)
     move_on(job, traffic.start + traffic.span + MINUTE)
     await_window(job, traffic.start + 3 * MINUTE)
+    assert recounted(job).late == []
+
+
+def test_a_partition_far_behind_holds_the_windows_back_and_makes_no_click_late(job: Deployment, tmp_path: Path) -> None:
+    traffic = Traffic(clicks=20_000, seed=4, minutes=10, start=NOW - 50 * MINUTE, late=0, duplicates=0, ads=ADS)
+    lines, before = lines_of(tmp_path, traffic), decided(job)
+    behind, ahead = lines[::PARTITIONS], [line for number, line in enumerate(lines) if number % PARTITIONS]
+    slow, fast = tmp_path / "slow", tmp_path / "fast"
+    slow.mkdir()
+    fast.mkdir()
+    sending = threading.Thread(target=send, args=(job, slow, behind, ALL[:1], 250))
+    sending.start()  # for 20 s, more than three times the idle timeout
+    send(job, fast, ahead, ALL[1:])
+    sending.join()
+    await_decided(job, before + traffic.clicks)
+    move_on(job, traffic.start + traffic.span + MINUTE)
+    await_window(job, traffic.start + 9 * MINUTE)
     assert recounted(job).late == []
 
 

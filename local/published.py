@@ -6,17 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import TopicPartition
 
 from jobs.setting_sources import SettingsError
 from jobs.settings import load
 from local.books import TERMS, Cell, CountryCell
-from local.processes import LocalError, await_until
+from local.processes import LocalError
 from local.recount import Rejected, recount, rejected
-from local.topics import read_topic
+from local.topics import await_readable, read_topic
 from udfs.ledger import Terms
 
-COMMIT_TIMEOUT = 60.0
 RECONCILIATIONS = "clicks-reconciliations"
 """The topic that says which spans were reconciled."""
 BY_COUNTRY = "clicks-per-minute-country"
@@ -146,22 +145,8 @@ def published_windows(connection: dict[str, Any], topic: str) -> set[int]:
 
 
 def await_committed(connection: dict[str, Any], topics: JobTopics) -> None:
-    """Return when no transaction is open on the results: the broker ends them a moment after the job believes it.
-
-    Raises LocalError when one stays open.
-    """
-    results = [TopicPartition(topic, 0) for topic in topics.names if topic != topics.clicks]
-    stable = KafkaConsumer(isolation_level="read_committed", **connection)
-    written = KafkaConsumer(isolation_level="read_uncommitted", **connection)
-    try:
-        await_until(
-            lambda: stable.end_offsets(results) == written.end_offsets(results),
-            "Committing the results",
-            COMMIT_TIMEOUT,
-        )
-    finally:
-        stable.close()
-        written.close()
+    """Return when no transaction is open on the results (`local.topics.await_readable`)."""
+    await_readable(connection, [TopicPartition(topic, 0) for topic in topics.names if topic != topics.clicks])
 
 
 def recount_topics(connection: dict[str, Any], topics: JobTopics) -> tuple[Published, list[str]]:

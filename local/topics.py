@@ -1,4 +1,4 @@
-"""Reads whole topics, as a transactional reader sees them."""
+"""Reads whole topics, as a transactional reader sees them, and waits until all of one can be read."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaTimeoutError, UnknownTopicOrPartitionError
 
+from local.processes import await_until
+
+COMMIT_TIMEOUT = 60.0
 POLL_MS = 200  # a poll that brings nothing but markers waits so long
 
 
@@ -41,6 +44,24 @@ def read_topic(connection: dict[str, Any], topic: str, timeout: float = 60.0) ->
                 raise KafkaTimeoutError(f"nothing more of {topic} came in {timeout:g} s")
     finally:
         consumer.close()
+
+
+def await_readable(connection: dict[str, Any], partitions: list[TopicPartition]) -> None:
+    """Return when no transaction is open in the partitions: the broker ends them a moment after a job believes it.
+
+    Raises LocalError when one stays open.
+    """
+    stable = KafkaConsumer(isolation_level="read_committed", **connection)
+    written = KafkaConsumer(isolation_level="read_uncommitted", **connection)
+    try:
+        await_until(
+            lambda: stable.end_offsets(partitions) == written.end_offsets(partitions),
+            "Committing the results",
+            COMMIT_TIMEOUT,
+        )
+    finally:
+        stable.close()
+        written.close()
 
 
 def _assign(consumer: KafkaConsumer, topic: str) -> dict[TopicPartition, int]:

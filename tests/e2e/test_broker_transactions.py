@@ -11,10 +11,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaProducer, TopicPartition
 
 from local.broker import Broker
 from local.processes import await_until, free_port
+from local.topics import await_readable
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 TRANSACTIONS, KILLS = 48, 2
@@ -35,9 +36,7 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 def test_what_is_committed_can_be_read_although_the_broker_was_killed_meanwhile(broker: Broker):
     for kill in range(KILLS):
         commit_and_kill(broker, kill)
-        await_until(
-            lambda: ends(broker, "read_committed") == ends(broker, "read_uncommitted"), "Reading what is committed", 60
-        )
+        await_readable(broker.connection, [TopicPartition(TOPIC, partition) for partition in range(TRANSACTIONS)])
 
 
 def commit_and_kill(broker: Broker, kill: int) -> None:
@@ -61,12 +60,3 @@ def flushed(broker: Broker, kill: int, partition: int) -> KafkaProducer:
     producer.begin_transaction()
     producer.send(TOPIC, b"record", partition=partition).get(timeout=30)
     return producer
-
-
-def ends(broker: Broker, isolation_level: str) -> dict[TopicPartition, int]:
-    """Return how far each partition can be read."""
-    consumer = KafkaConsumer(isolation_level=isolation_level, **broker.connection)
-    try:
-        return consumer.end_offsets([TopicPartition(TOPIC, partition) for partition in range(TRANSACTIONS)])
-    finally:
-        consumer.close()

@@ -48,7 +48,7 @@ def lines_of(tmp_path: Path, traffic: Traffic) -> list[bytes]:
 
 
 def send(job: Deployment, tmp_path: Path, lines: list[bytes], partitions: range = ALL, rate: int | None = None) -> None:
-    file = tmp_path / "some.jsonl"
+    file = tmp_path / f"from-{partitions.start}.jsonl"
     file.write_bytes(b"".join(line + b"\n" for line in lines))
     send_lines(file, job.topics.clicks, job.connection, rate, partitions=partitions)
 
@@ -101,12 +101,9 @@ def test_a_partition_far_behind_holds_the_windows_back_and_makes_no_click_late(j
     traffic = Traffic(clicks=20_000, seed=4, minutes=10, start=NOW - 50 * MINUTE, late=0, duplicates=0, ads=ADS)
     lines, before = lines_of(tmp_path, traffic), decided(job)
     behind, ahead = lines[::PARTITIONS], [line for number, line in enumerate(lines) if number % PARTITIONS]
-    slow, fast = tmp_path / "slow", tmp_path / "fast"
-    slow.mkdir()
-    fast.mkdir()
-    sending = threading.Thread(target=send, args=(job, slow, behind, ALL[:1], 250))
+    sending = threading.Thread(target=send, args=(job, tmp_path, behind, ALL[:1], 250))
     sending.start()  # for 20 s, more than three times the idle timeout
-    send(job, fast, ahead, ALL[1:])
+    send(job, tmp_path, ahead, ALL[1:])
     sending.join()
     await_decided(job, before + traffic.clicks)
     move_on(job, traffic.start + traffic.span + MINUTE)

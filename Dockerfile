@@ -41,6 +41,7 @@ RUN /opt/clickproof/configure.sh "$FLINK_HOME"
 ENV PATH=/opt/clickproof/venv/bin:$PATH \
     CLICKPROOF_LOCAL_INSTALLATION=/opt/clickproof \
     CLICKPROOF_LOCAL_HOME=/tmp/clickproof \
+    NUMBA_CACHE_DIR=/opt/clickproof/compiled \
     PYTHONDONTWRITEBYTECODE=1
 # Python workers keep the memory of a batch for the next one (local/cluster.py); glibc's part is the base image's jemalloc.
 ENV _RJEM_MALLOC_CONF=background_thread:false,dirty_decay_ms:-1,muzzy_decay_ms:-1 \

@@ -1,6 +1,6 @@
 """What a click says beside its identity, in one spelling: the same for clicks that differ in their bytes only.
 
-Clicks of the plain shape (`udfs.plain_json`) are read as columns; any other valid click is read by a JSON reader.
+Flat clicks without escapes are read as columns; any other valid click is read by a JSON reader.
 """
 
 import json
@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from udfs.plain_json import PLAIN_OBJECT
-
 CONTENTS = {"synthetic": pl.Boolean, "country": pl.String, "others": pl.String}
 
 _SPACE = r"[ \t\r\n]*"
-_MEMBER = rf'"[^"]*":{_SPACE}(?:"[^"]*"|[^",}}\s]+)'
+_MEMBER = rf'"[^"\\]*":{_SPACE}(?:"[^"\\]*"|[^"\\{{\[,}}\s]+)'
+_FLAT = rf"\A{_SPACE}\{{{_SPACE}(?:{_MEMBER}{_SPACE},?{_SPACE})*\}}{_SPACE}\z"
+_NULL = rf'"(?:click_id|country)":{_SPACE}null'
 _AFTER_COLON = rf'^("[^"]*":){_SPACE}'
 _KEY = r'^"([^"]*)"'
 _OF_IDENTITY = ("ad_id", "user_id", "ip", "click_timestamp")
@@ -40,7 +40,7 @@ def _read_plain(clicks: pl.Series) -> tuple[pl.DataFrame, pl.Series]:
     member = pl.element()
     members = clicks.to_frame("text").select(
         members=pl.col("text").str.extract_all(_MEMBER).list.eval(member.str.replace(_AFTER_COLON, "$1")),
-        plain=pl.col("text").str.contains(PLAIN_OBJECT),
+        plain=pl.col("text").str.contains(_FLAT) & ~pl.col("text").str.contains(_NULL),
     )
     read = members.select(
         "plain",

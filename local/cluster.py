@@ -115,6 +115,7 @@ class Cluster(JobClient):
     def environment(self) -> dict[str, str]:
         """The environment of every Flink command of this cluster."""
         return {
+            "NUMBA_CACHE_DIR": str(installation() / "build" / "compiled"),
             **{name: value for name, value in os.environ.items() if name not in NOT_FOR_JOBS},
             "JAVA_HOME": str(require_java()),
             "JVM_ARGS": f"-Djava.io.tmpdir={self._directory('tmp')} -XX:-UsePerfData",

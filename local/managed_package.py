@@ -17,8 +17,8 @@ from local.installation import installation
 from local.processes import LocalError
 from local.submission import package_jobs
 
-NEEDED = ("blake3", "polars", "polars-hash", "pydantic", "ruamel.yaml")
-"""What the jobs import and PyFlink does not bring."""
+NEEDED = ("blake3", "numba", "polars", "pydantic", "ruamel.yaml")
+"""What the jobs import and PyFlink does not bring, of what the project names; NumPy comes with PyFlink."""
 OWN_PYTHON = "3.11"
 PLATFORM = "x86_64-manylinux_2_28"
 _MANIFEST = b"Manifest-Version: 1.0\r\nMulti-Release: true\r\n\r\n"
@@ -52,7 +52,7 @@ def locked(target: Path, hashes: bool) -> Path:
     """Write the locked versions of the packages that the jobs need to a file for pip; return it."""
     project = tomllib.loads((installation() / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     names = {requirement.split("[")[0].split("=")[0].split(">")[0] for requirement in project["dependencies"]}
-    pruned = [word for name in sorted(names - set(NEEDED)) for word in ("--prune", name)]
+    pruned = [word for name in sorted(names - set(NEEDED) | {"numpy"}) for word in ("--prune", name)]
     format_ = ["--no-dev", "--no-emit-project", "--no-annotate", "--no-header", *([] if hashes else ["--no-hashes"])]
     _uv("export", "--frozen", "--quiet", "--project", str(installation()), *format_, *pruned, "-o", str(target))
     return target

@@ -57,7 +57,7 @@ class Blocklist:
         return any(since <= timestamp < until for since, until in spans)
 
     def blocked(self, clicks: pl.DataFrame) -> pl.Series:
-        """Return for each click of the columns ip, user_id, country (or null) and timestamp whether it is filtered.
+        """Return for each click of the columns ip, user_id, country (or "") and timestamp whether it is filtered.
 
         The columns that no entry is about are not looked at. Of the others the distinct values that are blocked at any
         time are found first, and only clicks that have one are held against the spans.

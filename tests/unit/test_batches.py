@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import polars as pl
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 from tests.builders import MINUTE, NOON, a_click, raw
 from udfs.batches import judge_batch
 from udfs.clicks import Invalid, judge
-from udfs.plain_json import PLAIN_OBJECT
+from udfs.plain_columns import PlainColumns
 
 SKEW = 5 * MINUTE
 
@@ -94,8 +95,25 @@ def test_a_verdict_has_no_country_unless_it_is_asked_for():
     assert as_a_batch(values, by_country=False) == [row[1:] for row in as_a_batch(values)]
 
 
-def test_what_producers_send_is_read_as_columns():
-    usual = [raw(), raw(country="DE", click_id="c-1"), json.dumps(a_click(), separators=(",", ":")).encode()]
-    extras = [raw(referrer="https://x.org/?q=1", price=1.25, bid=-3, mobile=True, campaign=None, ad_idx="not ad_id")]
-    plain = pl.Series(usual + extras, dtype=pl.Binary).cast(pl.String).str.contains(PLAIN_OBJECT)
-    assert plain.all()
+USUAL = [raw(), raw(country="DE", click_id="c-1"), json.dumps(a_click(), separators=(",", ":")).encode()]
+UNUSUAL = [
+    raw(referrer="https://x.org/?q=1", price=1.25, bid=-3, mobile=True, campaign=None, ad_idx="not ad_id"),
+    raw(country=None, click_id=None, price=1e-7),
+    json.dumps(a_click(ad_id="ä€😀", user_id="\u0080\uffff\U0010ffff"), ensure_ascii=False).encode(),
+    raw(referrer='"\\/\b\f\n\r\t'),
+]
+
+
+def test_what_producers_send_is_read_as_columns() -> None:
+    assert columns([*USUAL, *UNUSUAL]).valid.all()
+
+
+def test_what_a_series_was_cut_from_is_not_read() -> None:
+    values = pl.concat([pl.Series(USUAL, dtype=pl.Binary), pl.Series(UNUSUAL, dtype=pl.Binary)])[2:6]
+    read = PlainColumns(values, np.full(4, NOON))
+    assert read.column("identity").to_list() == [judge(value, NOON).identity() for value in values]
+    assert [read.column(name).to_list() for name in ("country", "ip")] == [[""] * 4, ["10.0.0.1"] * 4]
+
+
+def columns(values: list[bytes]) -> PlainColumns:
+    return PlainColumns(pl.Series(values, dtype=pl.Binary), np.full(len(values), NOON))

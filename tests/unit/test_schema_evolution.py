@@ -9,7 +9,7 @@ from local.judge import judge as recount_judge
 from tests.builders import MINUTE, NOON, SECOND, a_click
 from tests.unit.test_batches import SKEW, as_a_batch, one_by_one
 from tests.unit.test_dedupe import FakeFlink, terms
-from udfs.plain_json import KNOWN_FIELDS
+from udfs.plain_clicks import KNOWN_FIELDS
 
 new_names = st.text(st.characters(exclude_categories=["Cs"])).filter(lambda name: name not in KNOWN_FIELDS)
 leaves = (

@@ -16,6 +16,7 @@ env.execute_sql(f"""
       WATERMARK FOR event_time AS event_time - INTERVAL '5' SECOND
     ) WITH ('connector' = 'kafka', 'topic' = '{task["topic"]}', 'format' = 'raw',
       'properties.bootstrap.servers' = '{task["bootstrap_servers"]}', 'properties.group.id' = '{task["name"]}',
+      'properties.register.consumer.metrics' = 'false',
       'scan.startup.mode' = 'earliest-offset', 'scan.bounded.mode' = 'latest-offset')""")
 env.execute_sql("CREATE TABLE nothing (`value` STRING, event_time TIMESTAMP_LTZ(3)) WITH ('connector' = 'blackhole')")
 env.execute_sql("INSERT INTO nothing SELECT `value`, event_time FROM clicks")

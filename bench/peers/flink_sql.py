@@ -10,7 +10,8 @@ import sys
 from pyflink.table import EnvironmentSettings, TableEnvironment
 
 task = json.loads(sys.argv[1])
-kafka = f"'connector' = 'kafka', 'format' = 'json', 'properties.bootstrap.servers' = '{task['bootstrap_servers']}'"
+kafka = f"""'connector' = 'kafka', 'format' = 'json', 'properties.bootstrap.servers' = '{task["bootstrap_servers"]}',
+      'properties.register.consumer.metrics' = 'false', 'properties.register.producer.metrics' = 'false'"""
 env = TableEnvironment.create(EnvironmentSettings.in_streaming_mode())
 for option, value in {
     "parallelism.default": task["parallelism"],

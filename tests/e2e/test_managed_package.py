@@ -16,7 +16,7 @@ from local.managed_package import NEEDED, package
 
 pytestmark = [pytest.mark.e2e, pytest.mark.deploy]
 
-PYFLINK_BRINGS = {"pyflink", "py4j", "numpy", "pandas"}
+PYFLINK_BRINGS = {"pyflink", "py4j", "numpy", "pandas", "pyarrow"}
 LARGEST = 512 * 1024 * 1024  # that Amazon Managed Service for Apache Flink takes
 UV = installation() / "build" / "uv" / "bin"
 

@@ -27,6 +27,11 @@ def refuse(locator):
     raise PermissionError
 BySource.ensure_cache_path = refuse
 """
+IN_A_WORKER = """
+import builtins
+from pyflink.fn_execution.beam.beam_sdk_worker_main import CustomPrint
+builtins.print = CustomPrint(print).print
+"""
 
 
 @pytest.fixture
@@ -49,6 +54,10 @@ def test_kept_code_is_read_from_a_folder_that_cannot_be_written_to(tmp_path: Pat
     assert list(cache.glob("*/*")) == []
     assert run(a_zip(tmp_path / "first"), cache) == "2 0"
     assert run(a_zip(tmp_path / "second"), cache, READ_ONLY) == "2 1"
+
+
+def test_a_worker_of_pyflink_can_use_it(tmp_path: Path, cache: Path) -> None:
+    assert run(a_zip(tmp_path / "first"), cache, IN_A_WORKER) == "2 0"
 
 
 def test_without_a_folder_each_process_compiles(tmp_path: Path) -> None:

@@ -77,6 +77,7 @@ def as_a_batch(values: list[bytes | None], by_country: bool = True) -> list[tupl
 @example([raw(), None, b"", raw(ad_id="ü" * 256), raw(ad_id="ü" * 257), raw(extra={"ad_id": 5}), b" " * 70_000])
 @example([raw() + b" " * (65_536 - len(raw())), raw() + b" " * (65_537 - len(raw()))])
 @example([raw(), raw()[:-1] + b', "ad_id": "again"}', b"\xef\xbb\xbf" + raw()])
+@example([raw(click_id="c", country="DE")[:-1] + more for more in (b', "click_id": null}', b', "country": null}')])
 def test_a_batch_is_judged_as_its_values_one_by_one(batch: list[bytes]):
     assert as_a_batch(batch) == [one_by_one(value) for value in batch]
 

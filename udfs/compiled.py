@@ -8,6 +8,7 @@ folder each time; here it is looked for by what the sources say.
 import hashlib
 import sys
 from collections.abc import Callable
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -16,8 +17,13 @@ from typing import Any, TypeVar, cast
 setattr(sys.modules[print.__module__], print.__name__, print)
 
 import numba
+import numpy as np
+import numpy.typing as npt
 from numba.core.caching import UserWideCacheLocator
 from numba.misc.appdirs import AppDirs
+
+Bytes = npt.NDArray[np.uint8]
+Numbers = npt.NDArray[np.int64]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _OPTIONS = {"_nrt": False}
@@ -37,13 +43,18 @@ def kept(function: _Function) -> _Function:
         return compiled(function)
 
 
+@cache
+def _digest_of_sources(package: str) -> str:
+    sources = sorted(files(package).iterdir(), key=lambda source: source.name)
+    texts = (source.read_bytes() for source in sources if source.name.endswith(".py"))
+    return hashlib.sha256(b"".join(texts)).hexdigest()
+
+
 class BySource(UserWideCacheLocator):  # type: ignore[misc]
     """Finds a function's code by the sources of the package that it is part of: what it calls and which constants."""
 
     def __init__(self, function: Callable[..., Any], file: str) -> None:
-        sources = sorted(files(function.__module__.partition(".")[0]).iterdir(), key=lambda source: source.name)
-        texts = (source.read_bytes() for source in sources if source.name.endswith(".py"))
-        self._stamp = hashlib.sha256(b"".join(texts)).hexdigest()
+        self._stamp = _digest_of_sources(function.__module__.partition(".")[0])
         self._lineno = function.__code__.co_firstlineno
         folder = numba.config.CACHE_DIR or AppDirs(appname="numba", appauthor=False).user_cache_dir
         self._cache_path = str(Path(folder) / f"clickproof-{self._stamp[:16]}")

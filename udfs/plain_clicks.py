@@ -7,17 +7,13 @@ read here is valid JSON for certain (RFC 8259); what is not may still be valid, 
 """
 
 import numpy as np
-import numpy.typing as npt
 
-from udfs.compiled import compiled
+from udfs.compiled import Bytes, Numbers, compiled
 
 TEXT_FIELDS = ("ad_id", "user_id", "ip", "click_id", "country")
 KNOWN_FIELDS = (*TEXT_FIELDS, "click_timestamp")
 AD_ID, USER_ID, IP, CLICK_ID, COUNTRY, CLICK_TIMESTAMP = range(len(KNOWN_FIELDS))
 UNKNOWN, ABSENT, NOT_PLAIN = -1, -1, -1
-
-_Bytes = npt.NDArray[np.uint8]
-_Numbers = npt.NDArray[np.int64]
 
 _QUOTE, _BACKSLASH, _COLON, _COMMA, _OPEN, _CLOSE = b'"\\:,{}'
 _MINUS, _PLUS, _POINT, _ZERO, _NINE, _SMALL_E, _LARGE_E = b"-+.09eE"
@@ -25,13 +21,12 @@ _SPACE, _ESCAPED = (np.array([byte in some for byte in range(256)]) for some in 
 _ORDINARY = np.array([0x20 <= byte < 0x80 and byte not in b'"\\' for byte in range(256)])
 """The bytes of a text that stand for themselves."""
 _NAMES = tuple(np.frombuffer(name.encode(), np.uint8) for name in KNOWN_FIELDS)
-_AD_ID, _USER_ID, _IP, _CLICK_ID, _COUNTRY, _CLICK_TIMESTAMP = _NAMES
 _TRUE, _FALSE, _NULL = (np.frombuffer(word, np.uint8) for word in (b"true", b"false", b"null"))
 _MOST_DIGITS = 18  # always below 2^63
 
 
 @compiled
-def read_plain(data: _Bytes, at: int, end: int, starts: _Numbers, lengths: _Numbers) -> int:
+def read_plain(data: Bytes, at: int, end: int, starts: Numbers, lengths: Numbers) -> int:
     """Return the time of the click in `data[at:end]`, or `NOT_PLAIN`, also when it has none.
 
     Where its text fields (in the order of `TEXT_FIELDS`) begin and their lengths are written to `starts` and `lengths`,
@@ -75,24 +70,15 @@ def read_plain(data: _Bytes, at: int, end: int, starts: _Numbers, lengths: _Numb
 
 
 @compiled
-def _field(data: _Bytes, at: int, length: int) -> int:
-    if length == len(_AD_ID) and _same(data, at, _AD_ID):
-        return AD_ID
-    if length == len(_USER_ID) and _same(data, at, _USER_ID):
-        return USER_ID
-    if length == len(_IP) and _same(data, at, _IP):
-        return IP
-    if length == len(_CLICK_TIMESTAMP) and _same(data, at, _CLICK_TIMESTAMP):
-        return CLICK_TIMESTAMP
-    if length == len(_CLICK_ID) and _same(data, at, _CLICK_ID):
-        return CLICK_ID
-    if length == len(_COUNTRY) and _same(data, at, _COUNTRY):
-        return COUNTRY
+def _field(data: Bytes, at: int, length: int) -> int:
+    for field in range(len(_NAMES)):
+        if length == len(_NAMES[field]) and _same(data, at, _NAMES[field]):
+            return field
     return UNKNOWN
 
 
 @compiled
-def _past_value(data: _Bytes, at: int, end: int) -> int:
+def _past_value(data: Bytes, at: int, end: int) -> int:
     """Return where a text, number or word ends, or `NOT_PLAIN`."""
     if at < end and data[at] == _QUOTE:
         return _after(data, _end_of_text(data, at + 1, end, True), end, _QUOTE)
@@ -104,7 +90,7 @@ def _past_value(data: _Bytes, at: int, end: int) -> int:
 
 
 @compiled
-def _past_number(data: _Bytes, at: int, end: int) -> int:
+def _past_number(data: Bytes, at: int, end: int) -> int:
     if at < end and data[at] == _MINUS:
         at += 1
     at = _past_natural(data, at, end)
@@ -119,7 +105,7 @@ def _past_number(data: _Bytes, at: int, end: int) -> int:
 
 
 @compiled
-def _past_natural(data: _Bytes, at: int, end: int) -> int:
+def _past_natural(data: Bytes, at: int, end: int) -> int:
     """Return where digits without a leading zero end, or `NOT_PLAIN`."""
     if at < end and data[at] == _ZERO:
         return at + 1
@@ -127,7 +113,7 @@ def _past_natural(data: _Bytes, at: int, end: int) -> int:
 
 
 @compiled
-def _past_digits(data: _Bytes, at: int, end: int) -> int:
+def _past_digits(data: Bytes, at: int, end: int) -> int:
     start = at
     while at < end and _ZERO <= data[at] <= _NINE:
         at += 1
@@ -135,7 +121,7 @@ def _past_digits(data: _Bytes, at: int, end: int) -> int:
 
 
 @compiled
-def _natural(data: _Bytes, at: int, end: int) -> int:
+def _natural(data: Bytes, at: int, end: int) -> int:
     """Return the number of these digits, or `NOT_PLAIN` if they are too many or none."""
     if end - at > _MOST_DIGITS:
         return NOT_PLAIN
@@ -146,7 +132,7 @@ def _natural(data: _Bytes, at: int, end: int) -> int:
 
 
 @compiled
-def _end_of_text(data: _Bytes, at: int, end: int, escapes: bool) -> int:
+def _end_of_text(data: Bytes, at: int, end: int, escapes: bool) -> int:
     """Return where a text's closing quote is, or `NOT_PLAIN`; short `escapes` are passed over, or not plain."""
     if at == NOT_PLAIN:
         return NOT_PLAIN
@@ -164,7 +150,7 @@ def _end_of_text(data: _Bytes, at: int, end: int, escapes: bool) -> int:
 
 
 @compiled
-def _past_several(data: _Bytes, at: int, end: int) -> int:
+def _past_several(data: Bytes, at: int, end: int) -> int:
     """Return where a character of two to four bytes of UTF-8 ends, or `NOT_PLAIN` (Unicode, table 3-7)."""
     first = data[at] if at < end else 0
     low, high = 0x80, 0xBF
@@ -189,25 +175,25 @@ def _past_several(data: _Bytes, at: int, end: int) -> int:
 
 
 @compiled
-def _past_spaces(data: _Bytes, at: int, end: int) -> int:
+def _past_spaces(data: Bytes, at: int, end: int) -> int:
     while at < end and _SPACE[data[at]]:
         at += 1
     return at
 
 
 @compiled
-def _after(data: _Bytes, at: int, end: int, byte: int) -> int:
+def _after(data: Bytes, at: int, end: int, byte: int) -> int:
     """Return the place behind the byte that is expected here, or `NOT_PLAIN`."""
     return at + 1 if 0 <= at < end and data[at] == byte else NOT_PLAIN
 
 
 @compiled
-def _has(data: _Bytes, at: int, end: int, word: _Bytes) -> bool:
+def _has(data: Bytes, at: int, end: int, word: Bytes) -> bool:
     return at + len(word) <= end and _same(data, at, word)
 
 
 @compiled
-def _same(data: _Bytes, at: int, word: _Bytes) -> bool:
+def _same(data: Bytes, at: int, word: Bytes) -> bool:
     place = 0
     while place < len(word) and data[at + place] == word[place]:
         place += 1

@@ -8,12 +8,9 @@ import polars as pl
 import pyarrow as pa
 
 from udfs.clicks import IDENTITY_BYTES, MAX_LENGTHS, MAX_VALUE_BYTES
-from udfs.compiled import compiled, kept
+from udfs.compiled import Bytes, Numbers, compiled, kept
 from udfs.plain_clicks import ABSENT, AD_ID, CLICK_ID, IP, TEXT_FIELDS, USER_ID, read_plain
 from udfs.short_blake3 import MAX_BYTES, digest
-
-_Bytes = npt.NDArray[np.uint8]
-_Numbers = npt.NDArray[np.int64]
 
 _MOST_AD_ID, _MOST_USER_ID, _MOST_IP, _MOST_CLICK_ID = (MAX_LENGTHS[name] for name in TEXT_FIELDS[: CLICK_ID + 1])
 _COLON, _ZERO = b":0"
@@ -27,7 +24,7 @@ class PlainColumns:
     Of the others the columns say nothing.
     """
 
-    def __init__(self, values: pl.Series, latest_timestamps: _Numbers) -> None:
+    def __init__(self, values: pl.Series, latest_timestamps: Numbers) -> None:
         """`values`: binary; a click's time is at most that of `latest_timestamps`, in epoch ms."""
         self._offsets, self._data = _flat(values)
         rows = len(values)
@@ -59,29 +56,29 @@ def compile_now() -> None:
     PlainColumns(pl.Series([b""], dtype=pl.Binary), np.zeros(1, np.int64)).column("ad_id")
 
 
-def _flat(values: pl.Series) -> tuple[_Numbers, _Bytes]:
+def _flat(values: pl.Series) -> tuple[Numbers, Bytes]:
     """Return where each value starts, and the last one ends, in their bytes; what is missing is empty."""
     array = values.to_arrow()
     _, offsets, data = array.buffers()
     return np.frombuffer(offsets, np.int64)[array.offset :][: len(array) + 1], np.frombuffer(data or b"", np.uint8)
 
 
-def _column(name: str, type_: Any, ends: _Numbers, data: _Bytes) -> pl.Series:
+def _column(name: str, type_: Any, ends: Numbers, data: Bytes) -> pl.Series:
     array = pa.Array.from_buffers(type_, len(ends) - 1, [None, pa.py_buffer(ends), pa.py_buffer(data)])
     return pl.Series(name, array)
 
 
 @kept
 def _read(
-    data: _Bytes,
-    offsets: _Numbers,
-    latest: _Numbers,
+    data: Bytes,
+    offsets: Numbers,
+    latest: Numbers,
     valid: npt.NDArray[np.bool_],
-    times: _Numbers,
-    identities: _Bytes,
-    starts: _Numbers,
-    lengths: _Numbers,
-    text: _Bytes,
+    times: Numbers,
+    identities: Bytes,
+    starts: Numbers,
+    lengths: Numbers,
+    text: Bytes,
 ) -> None:
     for row in range(len(valid)):
         begin, end = offsets[row], offsets[row + 1]
@@ -95,7 +92,7 @@ def _read(
 
 
 @compiled
-def _keeps_lengths(lengths: _Numbers) -> bool:
+def _keeps_lengths(lengths: Numbers) -> bool:
     """Hold for texts that keep the rules for certain: they have at least as many bytes as code points."""
     return bool(
         1 <= lengths[AD_ID] <= _MOST_AD_ID
@@ -106,7 +103,7 @@ def _keeps_lengths(lengths: _Numbers) -> bool:
 
 
 @compiled
-def _identity_text(text: _Bytes, data: _Bytes, time: int, starts: _Numbers, lengths: _Numbers) -> int:
+def _identity_text(text: Bytes, data: Bytes, time: int, starts: Numbers, lengths: Numbers) -> int:
     """Write what `Click.identity_text` returns; return its length."""
     if lengths[CLICK_ID] != ABSENT:
         text[0] = _OWN_ID
@@ -121,7 +118,7 @@ def _identity_text(text: _Bytes, data: _Bytes, time: int, starts: _Numbers, leng
 
 
 @compiled
-def _write(number: int, text: _Bytes, at: int) -> int:
+def _write(number: int, text: Bytes, at: int) -> int:
     """Write a natural number's digits and a colon; return where they end."""
     end, left = at + 1, number
     while left >= 10:
@@ -135,14 +132,14 @@ def _write(number: int, text: _Bytes, at: int) -> int:
 
 
 @compiled
-def _copy(data: _Bytes, start: int, length: int, text: _Bytes, at: int) -> int:
+def _copy(data: Bytes, start: int, length: int, text: Bytes, at: int) -> int:
     for place in range(length):
         text[at + place] = data[start + place]
     return at + length
 
 
 @kept
-def _gather(data: _Bytes, starts: _Numbers, ends: _Numbers, texts: _Bytes) -> None:
+def _gather(data: Bytes, starts: Numbers, ends: Numbers, texts: Bytes) -> None:
     for row in range(len(starts)):
         for place in range(ends[row + 1] - ends[row]):
             texts[ends[row] + place] = data[starts[row] + place]

@@ -4,27 +4,19 @@ After the specification, https://github.com/BLAKE3-team/BLAKE3-specs, section 2;
 """
 
 import numpy as np
-import numpy.typing as npt
 
-from udfs.compiled import compiled
+from udfs.compiled import Bytes, compiled
 
 MAX_BYTES = 1_024
 _BLOCK, _ROUNDS = 64, 7
 _CHUNK_START, _CHUNK_END, _ROOT = 1, 2, 8
-_WORDS = 16
 _U32 = np.uint32
-_IV = tuple(
-    map(
-        np.uint32,
-        (0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19),
-    )
-)
-_Bytes = npt.NDArray[np.uint8]
+_IV = tuple(map(_U32, (0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19)))
 _State = tuple[np.uint32, ...]
 
 
 @compiled
-def digest(text: _Bytes, length: int, out: _Bytes) -> None:
+def digest(text: Bytes, length: int, out: Bytes) -> None:
     """Write as many bytes of the text's digest as `out` takes, up to 32, whole words.
 
     `text` has room for whole blocks of 64 bytes; what is behind `length` is overwritten.
@@ -92,6 +84,6 @@ def _permuted(m: _State) -> _State:
 
 
 @compiled
-def _words(text: _Bytes, at: int) -> _State:
+def _words(text: Bytes, at: int) -> _State:
     w = text[at : at + _BLOCK].view(np.uint32)
     return w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7], w[8], w[9], w[10], w[11], w[12], w[13], w[14], w[15]

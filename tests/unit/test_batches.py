@@ -106,7 +106,8 @@ UNUSUAL = [
 
 
 def test_what_producers_send_is_read_as_columns() -> None:
-    assert columns([*USUAL, *UNUSUAL]).valid.all()
+    values = pl.Series([*USUAL, *UNUSUAL], dtype=pl.Binary)
+    assert PlainColumns(values, np.full(len(values), NOON)).valid.all()
 
 
 def test_what_a_series_was_cut_from_is_not_read() -> None:
@@ -114,7 +115,3 @@ def test_what_a_series_was_cut_from_is_not_read() -> None:
     read = PlainColumns(values, np.full(4, NOON))
     assert read.column("identity").to_list() == [judge(value, NOON).identity() for value in values]
     assert [read.column(name).to_list() for name in ("country", "ip")] == [[""] * 4, ["10.0.0.1"] * 4]
-
-
-def columns(values: list[bytes]) -> PlainColumns:
-    return PlainColumns(pl.Series(values, dtype=pl.Binary), np.full(len(values), NOON))

@@ -4,7 +4,7 @@ from collections import Counter
 from itertools import groupby
 
 import polars as pl
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from audit.differences import differing, explain
@@ -24,6 +24,17 @@ copies = st.lists(
     ),
     max_size=25,
 )
+
+_A, _A_AGAIN, _B = (NOON, "a"), (NOON + MINUTE, "a"), (NOON + 4 * MINUTE, "b")
+TWO_TO_MOVE = [
+    (0, _A, False),
+    (0, _A_AGAIN, False),
+    (0, _B, False),
+    (1, _B, True),
+    (1, _A_AGAIN, False),
+    (1, _B, False),
+]
+"""The nearest better fit moves the first click, and is not the best: only the second must be moved."""
 
 
 def stream(read):
@@ -78,6 +89,7 @@ def explained(arrived, published, **options):
 
 @settings(max_examples=1000)
 @given(copies)
+@example(TWO_TO_MOVE)
 def test_counts_and_corrections_give_the_exact_recount_and_every_difference_has_a_cause(arrived):
     counts = stream(arrived)
     places = explained(arrived, counts)
@@ -91,6 +103,7 @@ def test_the_recount_is_exact_in_whatever_order_the_stream_read(arrived, random)
     read = random.sample(arrived, len(arrived))
     places = explained(arrived, stream(read))
     assert {place: row["exact"] for place, row in places.items() if row["exact"]} == exact(arrived)
+    assert all(row["unexplained"] == 0 for row in places.values())
 
 
 @settings(max_examples=500)

@@ -14,6 +14,7 @@ from kafka.errors import KafkaError, UnknownTopicOrPartitionError
 from audit.differences import CAUSES
 from audit.report import Report
 from audit.spans import Span
+from audit.transactions import commit
 from local.processes import LocalError
 from local.published import RECONCILIATIONS
 from local.topics import read_topic
@@ -59,14 +60,14 @@ class Publisher:
     def publish(self, counts: list[tuple[int, str, int]], reconciled: Reconciled) -> None:
         """Publish the counts (window's start, ad, clicks) that are in force from now on, and what was reconciled.
 
-        Raises LocalError: then nothing was published.
+        Raises LocalError, which says whether anything was published, or that it is not known.
         """
         try:
             self._producer.begin_transaction()
             for start, ad_id, clicks in counts:
                 self._send(self._counts_topic, *self._correction(start, ad_id, clicks, reconciled.version))
             self._send(RECONCILIATIONS, *reconciled.record)
-            self._producer.commit_transaction()
+            commit(self._producer)
         except KafkaError as error:
             raise LocalError(
                 f"Nothing was published, as Kafka refused the transaction ({error}): reconcile again."

@@ -12,6 +12,7 @@ from kafka.errors import InvalidProducerEpochError, ProducerFencedError
 
 from audit.dead_letters import Origin
 from audit.repairs import Mark, Repair
+from audit.transactions import commit
 from ingest.record_batches import abandon
 from local.processes import LocalError
 from local.topics import read_topic
@@ -76,13 +77,13 @@ class KafkaLog:
         return latest
 
     def mark(self, marks: Mapping[Origin, Mark]) -> None:
-        """Write marks in one transaction; LocalError when another replay has opened the log since."""
+        """Write marks in one transaction; LocalError when another replay began since, or Kafka is silent."""
         try:
             self._marks.begin_transaction()
             pairs = [(_json(origin._asdict()), _json(mark._asdict())) for origin, mark in marks.items()]
             for future in [self._marks.send(MARKS_TOPIC, value, key) for key, value in pairs]:
                 future.get(TIMEOUT)
-            self._marks.commit_transaction()
+            commit(self._marks)
         except (ProducerFencedError, InvalidProducerEpochError) as error:
             raise LocalError(
                 "Another replay was started meanwhile: wait for its end, then run this one again."

@@ -7,18 +7,21 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
 from kafka import KafkaProducer, TopicPartition
 
+from audit.transactions import commit
 from local.broker import Broker
-from local.processes import await_until, free_port
+from local.processes import LocalError, await_until, free_port
 from local.topics import await_readable
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 TRANSACTIONS, KILLS = 48, 2
+TRANSACTION_SECONDS = 30
 TOPIC = "results"
 
 
@@ -43,19 +46,29 @@ def commit_and_kill(broker: Broker, kill: int) -> None:
     """Commit a transaction in each partition, and kill the broker as soon as it has said of one that it is done."""
     with ThreadPoolExecutor(TRANSACTIONS) as pool:
         producers = list(pool.map(partial(flushed, broker, kill), range(TRANSACTIONS)))
-        commits = [pool.submit(producer.commit_transaction) for producer in producers]
+        commits = [pool.submit(committed, producer) for producer in producers]
         wait(commits, return_when=FIRST_COMPLETED)
         os.kill(broker.daemon.pid or 0, signal.SIGKILL)
         await_until(lambda: not broker.alive(), "The end of the broker", 30)
         broker.start()
-        for commit, producer in zip(commits, producers, strict=True):
-            commit.result()
+        for done, producer in zip(commits, producers, strict=True):
+            done.result()
             producer.close()
+
+
+def committed(producer: KafkaProducer) -> None:
+    """Commit, if the client does not forget to (`audit.transactions`): then the coordinator rolls back."""
+    with suppress(LocalError):
+        commit(producer, TRANSACTION_SECONDS)
 
 
 def flushed(broker: Broker, kill: int, partition: int) -> KafkaProducer:
     """A producer in whose transaction there is a record, which the broker has."""
-    producer = KafkaProducer(transactional_id=f"{kill}-{partition}", **broker.connection)
+    producer = KafkaProducer(
+        transactional_id=f"{kill}-{partition}",
+        transaction_timeout_ms=TRANSACTION_SECONDS * 1000,
+        **broker.connection,
+    )
     producer.init_transactions()
     producer.begin_transaction()
     producer.send(TOPIC, b"record", partition=partition).get(timeout=30)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.contest import PARTITIONS, TOPIC, Contest
 from bench.meter import metered
-from bench.run import TIME_LIMIT, Run
+from bench.run import Run, time_limit
 from local.broker import Broker
 from local.cluster import Cluster
 from local.job_client import FINAL_STATES
@@ -41,7 +41,7 @@ class FlinkSystem:
             job_id = cluster.submit(self.job, self.arguments(contest, name, parallelism), python_files)
             records = partial(cluster.source_records, job_id)
             with metered(cluster.taskmanager.pid or 0, records) as meter:
-                finished = _finished(cluster, job_id)
+                finished = _finished(cluster, job_id, time_limit(contest.clicks))
             wall = time.monotonic() - began
         exact = contest.is_exact(topics.counts) if finished and self.publishes else None
         broker.delete_topics(topics.names)
@@ -86,9 +86,9 @@ def _cluster(home: Path, slots: int) -> Iterator[Cluster]:
         cluster.stop()
 
 
-def _finished(cluster: Cluster, job_id: str) -> bool:
-    """Whether the job ended within the time limit; it is cancelled else. Raises LocalError when it failed."""
-    end = time.monotonic() + TIME_LIMIT
+def _finished(cluster: Cluster, job_id: str, seconds: float) -> bool:
+    """Whether the job ended within so many seconds; it is cancelled else. Raises LocalError when it failed."""
+    end = time.monotonic() + seconds
     while cluster.job_status(job_id) not in FINAL_STATES:
         if time.monotonic() > end:
             cluster.cancel(job_id)

@@ -15,7 +15,7 @@ from kafka import KafkaAdminClient
 from bench.contest import Contest
 from bench.meter import metered
 from bench.on_flink import PEERS, peer
-from bench.run import TIME_LIMIT, Run
+from bench.run import Run, time_limit
 from local.broker import Broker
 from local.console import errors
 from local.java import require_java
@@ -46,7 +46,7 @@ class ProcessSystem:
         began = time.monotonic()
         with _started([str(self.program), *peer(contest, name, parallelism, home=str(folder))], folder) as process:
             with metered(process.pid, partial(told_records, folder)) as meter:
-                finished = _finished(process, folder)
+                finished = _finished(process, folder, time_limit(contest.clicks))
             wall = time.monotonic() - began
         exact = contest.is_exact(counts, self.updates) if finished else None
         broker.delete_topics(_topics_of(contest, name))
@@ -93,10 +93,10 @@ def _log(folder: Path) -> Path:
     return folder / "log"
 
 
-def _finished(process: subprocess.Popen[bytes], folder: Path) -> bool:
-    """Whether the program ended within the time limit, and well."""
+def _finished(process: subprocess.Popen[bytes], folder: Path, seconds: float) -> bool:
+    """Whether the program ended within so many seconds, and well."""
     try:
-        code = process.wait(TIME_LIMIT)
+        code = process.wait(seconds)
     except subprocess.TimeoutExpired:
         return False
     if code:

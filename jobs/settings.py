@@ -61,8 +61,8 @@ class Settings(JobSettings):
     idle_timeout: PositiveDuration = timedelta(seconds=30)
     max_clock_skew: Duration = timedelta(minutes=5)
     dedupe_horizon: PositiveDuration = timedelta(minutes=10)
-    max_identities_in_memory: Annotated[int, Field(ge=0)] = 5_000_000
-    """Of each subtask, up to 150 bytes each; the oldest windows' are read from RocksDB when there are more."""
+    max_identities_in_memory: Annotated[int, Field(ge=0)] = 15_000_000
+    """Of each subtask, up to 48 bytes each; the oldest windows' are read from RocksDB when there are more."""
     top_ads: Annotated[int, Field(ge=1, le=10_000)] = 100
     closed_until: AwareDatetime | None = None
     """Windows that end by this time are closed from the start, for a job without state beside counts of an earlier one:

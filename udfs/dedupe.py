@@ -7,7 +7,8 @@ the gate can be dropped further on, and no identity that has expired can be coun
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import compress, groupby
+from operator import itemgetter
 
 from pyflink.common import Row, Types
 from pyflink.datastream import KeyedProcessFunction, RuntimeContext
@@ -15,8 +16,9 @@ from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
 
 from udfs.dedupe_metrics import DedupeMetrics
 from udfs.dedupe_outputs import BY_COUNTRY, BYTES, INVALID, LATE
-from udfs.identities import CountedIdentities, split
-from udfs.packing import Clicks, Rejects, bucket_of, unpack
+from udfs.identities import CountedIdentities
+from udfs.identity_table import halves
+from udfs.packing import Clicks, Rejects, buckets_of, unpack
 from udfs.slices import Slices, State
 
 NONE_CLOSED = -(2**63)
@@ -55,7 +57,7 @@ class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
 
     State, by bucket:
     - for each window the identities counted in it, as slices (`udfs.slices`), one for each batch that counted any; the
-      sets in memory are a cache, rebuilt after a restore. Of more identities than may be in memory the oldest windows'
+      table in memory is a cache, rebuilt after a restore. Of more identities than may be in memory the oldest windows'
       are dropped from it, and their slices are read for each batch until they expire;
     - the watermark that last closed a window: Flink restores no watermarks, and a click that is late must stay late.
 
@@ -116,21 +118,19 @@ class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
         ctx.timer_service().register_event_time_timer((max(watermark, 0) + 1) // window * window + window - 1)
 
     def _count(self, clicks: Clicks, bucket: _Bucket) -> Iterator[object]:
-        ad_of_first = dict(zip(reversed(clicks.identities), reversed(clicks.ad_ids), strict=True))
         if bucket.identities.dropped:
             bucket.slices.merge(bucket.identities.dropped)
-        new = bucket.identities.count(clicks.window_start, ad_of_first)
-        if new:
-            bucket.slices.append(clicks.window_start, new)
+        new = bucket.identities.count(clicks.window_start, clicks.identities)
+        ads = list(compress(clicks.ad_ids, new.tolist()))
+        if ads:
+            bucket.slices.append(clicks.window_start, clicks.identities[new].tobytes())
             self._keep_within_bound()
-        ads = Counter(map(ad_of_first.__getitem__, new))
-        raw = len(clicks.ad_ids)
-        self._metrics.clicks("counted", len(new))
-        self._metrics.clicks("duplicate", raw - len(new))
-        yield Row(clicks.window_start, dict(ads), raw, len(new), raw - len(new), 0, 0)
-        if clicks.countries and new:
-            country_of_first = dict(zip(reversed(clicks.identities), reversed(clicks.countries), strict=True))
-            yield BY_COUNTRY, Row(clicks.window_start, _by_country(new, ad_of_first, country_of_first))
+        raw, counted = len(clicks.ad_ids), len(ads)
+        self._metrics.clicks("counted", counted)
+        self._metrics.clicks("duplicate", raw - counted)
+        yield Row(clicks.window_start, dict(Counter(ads)), raw, counted, raw - counted, 0, 0)
+        if clicks.countries and ads:
+            yield BY_COUNTRY, Row(clicks.window_start, _by_country(compress(clicks.countries, new.tolist()), ads))
 
     def _bucket(self, key: int) -> _Bucket:
         if key not in self._buckets:
@@ -143,10 +143,9 @@ class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
     def _restore(self, key: int) -> None:
         bucket = self._buckets[key]
         for window_start, slice_ in bucket.slices.restore():
-            identities = set(split(slice_))
-            if any(bucket_of(identity, self._rules.buckets) != key for identity in identities):
+            if (buckets_of(slice_, self._rules.buckets) != key).any():
                 raise RuntimeError("buckets: state made with another number of buckets cannot be restored")
-            bucket.identities.restore(window_start, identities)
+            bucket.identities.restore(window_start, halves(slice_))
             self._keep_within_bound()
 
     def _keep_within_bound(self) -> None:
@@ -164,15 +163,10 @@ class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
         return window_start + self._rules.horizon + self._rules.window - 1
 
 
-def _by_country(
-    identities: set[bytes], ad_of: dict[bytes, str], country_of: dict[bytes, str]
-) -> dict[str, dict[str, int]]:
-    """Count identities per country and ad, with a step in Python for each country alone."""
-    ordered = sorted(identities, key=country_of.__getitem__)
-    return {
-        country: dict(Counter(map(ad_of.__getitem__, same)))
-        for country, same in groupby(ordered, key=country_of.__getitem__)
-    }
+def _by_country(countries: Iterable[str], ads: Iterable[str]) -> dict[str, dict[str, int]]:
+    """Count clicks per country and ad."""
+    ordered = sorted(zip(countries, ads, strict=True))
+    return {country: dict(Counter(ad_id for _, ad_id in same)) for country, same in groupby(ordered, key=itemgetter(0))}
 
 
 def _late(clicks: Clicks) -> Iterator[object]:

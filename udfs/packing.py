@@ -15,10 +15,15 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 
+import numpy as np
 import polars as pl
 
 from udfs.batches import judge_batch
 from udfs.blocklist import Blocklist
+from udfs.clicks import IDENTITY_BYTES
+from udfs.compiled import Numbers
+from udfs.identity_table import halves
+from udfs.plain_columns import flat
 
 RECORD = pl.Schema(
     {
@@ -60,11 +65,12 @@ class Parcel:
 class Clicks:
     """Clicks of one bucket and one window, in the order they came; `countries` where they were packed by country.
 
+    `identities` are rows of their `halves` (`udfs.identity_table`).
     `records` reads their records, tuples as `RECORD` has them.
     """
 
     window_start: int
-    identities: list[bytes]
+    identities: Numbers
     ad_ids: list[str]
     records: Callable[[], Iterable[tuple[object, ...]]]
     countries: list[str] | None = None
@@ -97,7 +103,7 @@ def unpack(packed: bytes) -> Iterator[Clicks | Rejects]:
     if "reason" in verdicts.columns:
         yield Rejects(verdicts.hstack(_records(packed)))
         return
-    identities, ad_ids = verdicts["identity"].to_list(), verdicts["ad_id"].to_list()
+    identities, ad_ids = _identities(verdicts["identity"]), verdicts["ad_id"].to_list()
     countries = verdicts["country"].to_list() if "country" in verdicts.columns else None
     start = 0
     for window_start, same in groupby(verdicts["window_start"].to_list()):
@@ -107,13 +113,13 @@ def unpack(packed: bytes) -> Iterator[Clicks | Rejects]:
         start = end
 
 
-def bucket_of(identity: bytes, buckets: int) -> int:
-    """Return the bucket of an identity: its first four bytes, big-endian, modulo `buckets`."""
-    return int.from_bytes(identity[:4], "big") % buckets
+def buckets_of(identities: bytes, buckets: int) -> Numbers:
+    """Return the bucket of each of the identities: its first four bytes, big-endian, modulo `buckets`."""
+    return np.frombuffer(identities, ">u4")[:: IDENTITY_BYTES // 4] % buckets
 
 
 def _bucket(buckets: int) -> pl.Expr:
-    """The columnar twin of `bucket_of`."""
+    """The expression of `buckets_of`."""
     head = pl.col("identity").bin.head(4).bin.reinterpret(dtype=pl.UInt32, endianness="big")
     return (head % buckets).cast(pl.Int32)
 
@@ -138,6 +144,11 @@ def _parcel(rows: pl.DataFrame, bucket: int, verdicts: list[str]) -> Parcel:
     pl.DataFrame([rows[name] for name in RECORD]).write_ipc_stream(packed)
     packed.write(records_at.to_bytes(_PLACE_BYTES, "big"))
     return Parcel(int(rows["row"].to_numpy().min()), bucket, packed.getvalue())
+
+
+def _identities(column: pl.Series) -> Numbers:
+    offsets, data = flat(column)
+    return halves(data[offsets[0] : offsets[-1]].tobytes())
 
 
 def _records_at(packed: bytes) -> int:

@@ -26,7 +26,7 @@ class PlainColumns:
 
     def __init__(self, values: pl.Series, latest_timestamps: Numbers) -> None:
         """`values`: binary; a click's time is at most that of `latest_timestamps`, in epoch ms."""
-        self._offsets, self._data = _flat(values)
+        self._offsets, self._data = flat(values)
         rows = len(values)
         self.valid = np.empty(rows, np.bool_)
         self._times = np.empty(rows, np.int64)
@@ -56,8 +56,8 @@ def compile_now() -> None:
     PlainColumns(pl.Series([b""], dtype=pl.Binary), np.zeros(1, np.int64)).column("ad_id")
 
 
-def _flat(values: pl.Series) -> tuple[Numbers, Bytes]:
-    """Return where each value starts, and the last one ends, in their bytes; what is missing is empty."""
+def flat(values: pl.Series) -> tuple[Numbers, Bytes]:
+    """Return where each binary value starts, and the last one ends, in their bytes; what is missing is empty."""
     array = values.to_arrow()
     _, offsets, data = array.buffers()
     return np.frombuffer(offsets, np.int64)[array.offset :][: len(array) + 1], np.frombuffer(data or b"", np.uint8)

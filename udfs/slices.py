@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from udfs.clicks import IDENTITY_BYTES
-from udfs.identities import joined
 
 FULL = 65_536 * IDENTITY_BYTES
 """Bytes from which on a slice is left as it is: 1 MiB."""
@@ -44,10 +43,10 @@ class Slices:
             self.numbers[window_start] = max(self.numbers.get(window_start, 0), key % _SLICES_OF_A_WINDOW + 1)
             yield window_start, slice_
 
-    def append(self, window_start: int, identities: Iterable[bytes]) -> None:
+    def append(self, window_start: int, identities: bytes) -> None:
         """Add a slice to a window."""
         number = self.numbers.get(window_start, 0)
-        self._state.put(self._key(window_start, number), joined(identities))
+        self._state.put(self._key(window_start, number), identities)
         self.numbers[window_start] = number + 1
 
     def read(self, window_start: int) -> Iterator[bytes]:

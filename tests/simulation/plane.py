@@ -20,7 +20,8 @@ from tests.simulation.model import BEFORE_ALL, HORIZON, OUT_OF_ORDERNESS, WINDOW
 from udfs import dedupe
 from udfs.dedupe import DedupeClicks, DedupeRules
 from udfs.dedupe_outputs import INVALID, LATE
-from udfs.packing import Clicks, Rejects, bucket_of
+from udfs.identity_table import halves
+from udfs.packing import Clicks, Rejects, buckets_of
 
 BUCKETS = 4
 
@@ -173,7 +174,7 @@ def bucketed(records: Iterable[Record]) -> Iterator[Parcel]:
     """The records by bucket, in the order they came; invalid ones by their offset."""
     by_bucket: dict[tuple[bool, int], list[Record]] = {}
     for record in records:
-        bucket = bucket_of(record.identity, BUCKETS) if record.identity else record.offset % BUCKETS
+        bucket = int(buckets_of(record.identity, BUCKETS)[0]) if record.identity else record.offset % BUCKETS
         by_bucket.setdefault((record.identity is None, bucket), []).append(record)
     return (Parcel(bucket, some) for (_, bucket), some in by_bucket.items())
 
@@ -218,7 +219,8 @@ def _parts(records: list[Record]) -> Iterator[Clicks | Rejects]:
         return
     for window, same in groupby(records, lambda record: record.window):
         some: Any = list(same)
-        yield Clicks(window, [record.identity for record in some], [record.ad for record in some], partial(_raw, some))
+        identities = halves(b"".join(record.identity for record in some))
+        yield Clicks(window, identities, [record.ad for record in some], partial(_raw, some))
 
 
 def _raw(records: list[Record]) -> Iterator[tuple[object, ...]]:

@@ -4,7 +4,7 @@ import pytest
 from tests.builders import MINUTE, NOON, raw
 from udfs.blocklist import Blocklist, Span
 from udfs.clicks import judge
-from udfs.packing import RECORD, Clicks, Packing, Rejects, bucket_of, pack, unpack
+from udfs.packing import RECORD, Clicks, Packing, Rejects, buckets_of, pack, unpack
 
 PACKING = Packing(window=MINUTE, max_clock_skew=5 * MINUTE, buckets=4)
 ONE_BUCKET = Packing(window=MINUTE, max_clock_skew=5 * MINUTE, buckets=1)
@@ -71,12 +71,12 @@ def test_equal_identities_meet_in_one_bucket():
 def test_the_columnar_bucket_is_that_of_the_identity():
     values = [raw(user_id=f"user-{n}") for n in range(50)]
     found = {
-        identity: parcel.bucket
+        identity.tobytes(): parcel.bucket
         for parcel in pack(records(*values), PACKING)
         for part in unpack(parcel.packed)
         for identity in part.identities
     }
-    assert found == {(i := judge(value, NOON).identity()): bucket_of(i, 4) for value in values}
+    assert found == {(i := judge(value, NOON).identity()): buckets_of(i, 4)[0] for value in values}
 
 
 def test_clicks_are_parted_by_window():

@@ -1,5 +1,6 @@
 """The slices on a state that is a plain map."""
 
+from collections.abc import Iterable
 from types import SimpleNamespace
 
 import pytest
@@ -23,8 +24,8 @@ def small(monkeypatch):
     monkeypatch.setattr(slices, "MOST_SMALL", 1)
 
 
-def identity(number: int) -> bytes:
-    return number.to_bytes(16, "big")
+def identities(numbers: Iterable[int]) -> bytes:
+    return b"".join(number.to_bytes(16, "big") for number in numbers)
 
 
 def filled(*sizes: int) -> SimpleNamespace:
@@ -32,9 +33,9 @@ def filled(*sizes: int) -> SimpleNamespace:
     state = FakeState()
     of = Slices(state, MINUTE)
     for number, size in enumerate(sizes):
-        of.append(NOON, map(identity, range(sum(sizes[:number]), sum(sizes[:number]) + size)))
-    of.append(NOON + MINUTE, [identity(99)])
-    return SimpleNamespace(of=of, state=state, all=b"".join(map(identity, range(sum(sizes)))))
+        of.append(NOON, identities(range(sum(sizes[:number]), sum(sizes[:number]) + size)))
+    of.append(NOON + MINUTE, identities([99]))
+    return SimpleNamespace(of=of, state=state, all=identities(range(sum(sizes))))
 
 
 @pytest.mark.parametrize(
@@ -54,13 +55,13 @@ def test_small_slices_become_full_ones_in_their_order_and_full_ones_stay(sizes, 
 def test_merging_again_and_again_keeps_every_identity_and_few_small_slices(before, after):
     window = filled(*before)
     window.of.merge([NOON])
-    window.of.append(NOON, [identity(1_000)])
+    window.of.append(NOON, identities([1_000]))
     for number, size in enumerate(after):
-        window.of.append(NOON, [identity(2_000 + number)] * size)
+        window.of.append(NOON, identities([2_000 + number] * size))
         window.of.merge([NOON])
-    added = [identity(1_000), *(identity(2_000 + number) for number, size in enumerate(after) for _ in range(size))]
+    added = identities([1_000, *(2_000 + number for number, size in enumerate(after) for _ in range(size))])
     kept = list(window.of.read(NOON))
-    assert b"".join(kept) == window.all + b"".join(added)
+    assert b"".join(kept) == window.all + added
     assert len(window.state) == len(window.of) == len(kept) + 1
     small = [slice_ for slice_ in kept if len(slice_) < slices.FULL]
     assert len(small) <= 2 + (after == [])
@@ -68,7 +69,7 @@ def test_merging_again_and_again_keeps_every_identity_and_few_small_slices(befor
 
 def test_the_window_with_the_most_small_slices_is_merged():
     window = filled(1, 1, 1)
-    window.of.append(NOON + MINUTE, [identity(98)])
+    window.of.append(NOON + MINUTE, identities([98]))
     window.of.merge([NOON, NOON + MINUTE])
     assert window.of.numbers == {NOON: 1, NOON + MINUTE: 2}
 

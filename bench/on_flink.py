@@ -2,9 +2,9 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -21,21 +21,27 @@ from local.submission import PROJECT, package_jobs
 
 PEERS = PROJECT / "bench" / "peers"
 FRESH_METRICS = {"metrics.fetcher.update-interval": "1 s"}
+WITHOUT_PYTHON = {"taskmanager.memory.process.size": "6g", "taskmanager.memory.managed.size": "3g"}
+"""The same memory for a job without Python workers: what those take beside the TaskManager goes to the state."""
 
 
 @dataclass(frozen=True)
 class FlinkSystem:
-    """A job, and its arguments for (contest, name, parallelism); without `publishes` it has no counts to be checked."""
+    """A job, and its arguments for (contest, name, parallelism); without `publishes` it has no counts to be checked.
+
+    `settings`: of its cluster, beside those of `flink-conf/config.yaml`.
+    """
 
     job: Path
     arguments: Callable[[Contest, str, int], list[str]]
     publishes: bool = True
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     def run(self, contest: Contest, broker: Broker, home: Path, name: str, parallelism: int) -> Run:
         """Run the job over the clicks, on a fresh cluster."""
         topics = JobTopics().prefixed(name)
         broker.create_topics(topics.partitions(PARTITIONS))
-        with _cluster(home / name, parallelism) as cluster:
+        with _cluster(home / name, parallelism, self.settings) as cluster:
             python_files = package_jobs(home / f"{name}.zip")
             began = time.monotonic()
             job_id = cluster.submit(self.job, self.arguments(contest, name, parallelism), python_files)
@@ -69,7 +75,7 @@ def peer(contest: Contest, name: str, parallelism: int, **more: object) -> list[
 
 FLINK = {
     "clickproof": FlinkSystem(JOB, clickproof),
-    "flink-sql": FlinkSystem(PEERS / "flink_sql.py", peer),
+    "flink-sql": FlinkSystem(PEERS / "flink_sql.py", peer, settings=WITHOUT_PYTHON),
     "textbook-process": FlinkSystem(PEERS / "textbook.py", partial(peer, mode="process")),
     "textbook-thread": FlinkSystem(PEERS / "textbook.py", partial(peer, mode="thread")),
     "ceiling": FlinkSystem(PEERS / "ceiling.py", peer, publishes=False),
@@ -77,8 +83,8 @@ FLINK = {
 
 
 @contextmanager
-def _cluster(home: Path, slots: int) -> Iterator[Cluster]:
-    cluster = Cluster(home, free_port(), slots, FRESH_METRICS)
+def _cluster(home: Path, slots: int, settings: Mapping[str, str]) -> Iterator[Cluster]:
+    cluster = Cluster(home, free_port(), slots, {**FRESH_METRICS, **settings})
     try:
         cluster.start()
         yield cluster

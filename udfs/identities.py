@@ -72,5 +72,5 @@ class CountedIdentities:
         for start in self.dropped:
             if abs(start - window_start) <= self._horizon:
                 for slice_ in self._read(start):
-                    batch.restart(_READ, halves(slice_))
+                    batch.move(_READ, halves(slice_))
         return first & ~batch.holds(_READ, 0, identities)

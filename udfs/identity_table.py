@@ -49,7 +49,7 @@ class IdentityTable:
         Of equal ones the first is the new one.
         """
         if self._taken + len(identities) > _FULLEST * len(self._rows):
-            self._move(self._taken + len(identities), _FREE)
+            self._remake(self._taken + len(identities), _FREE)
         new = np.zeros(len(identities), np.bool_)
         self._taken += _count(self._rows, self._spread, start, horizon, identities, new)
         return new
@@ -60,17 +60,17 @@ class IdentityTable:
         _look_up(self._rows, self._spread, start, horizon, identities, held)
         return held
 
-    def restart(self, start: int, identities: Numbers) -> None:
+    def move(self, start: int, identities: Numbers) -> None:
         """Put those of the identities that are there into another window."""
-        _restart(self._rows, self._spread, start, identities)
+        _move(self._rows, self._spread, start, identities)
 
     def forget(self, start: int) -> int:
         """Remove the identities of a window; returns how many there were."""
         before = self._taken
-        self._move(before, start)
+        self._remake(before, start)
         return before - self._taken
 
-    def _move(self, expected: int, without: int) -> None:
+    def _remake(self, expected: int, without: int) -> None:
         """Make the table anew, with room for so many identities, and without one window."""
         rows = _free_rows(max(_FEWEST_ROWS, int(expected / _ROOMY)))
         self._taken = _copy(self._rows, rows, self._spread, without)
@@ -81,7 +81,7 @@ def compile_now() -> None:
     """Compile what is used here, so that it is kept before a job needs it."""
     table, identities = IdentityTable(), halves(bytes(IDENTITY_BYTES))
     table.count(0, 0, identities)
-    table.restart(1, identities)
+    table.move(1, identities)
     table.holds(1, 0, identities)
     table.forget(1)
 
@@ -124,7 +124,7 @@ def _look_up(rows: Numbers, spread: int, start: int, horizon: int, identities: N
 
 
 @kept
-def _restart(rows: Numbers, spread: int, start: int, identities: Numbers) -> None:
+def _move(rows: Numbers, spread: int, start: int, identities: Numbers) -> None:
     for click in range(len(identities)):
         row = _place(rows, spread, identities[click, 0], identities[click, 1], start, _ANY)
         if rows[row, _START] != _FREE:

@@ -31,7 +31,7 @@ def test_a_growing_table_knows_each_of_its_identities_and_no_other():
 
 
 numbers = st.lists(st.integers(0, 60), max_size=40)
-steps = st.tuples(st.integers(0, 5), st.integers(0, 2), numbers, st.sampled_from(["count", "restart", "forget"]))
+steps = st.tuples(st.integers(0, 5), st.integers(0, 2), numbers, st.sampled_from(["count", "move", "forget"]))
 
 
 @settings(max_examples=300, deadline=None)  # the first one compiles
@@ -48,7 +48,7 @@ def test_any_steps_leave_what_they_leave_of_a_list(steps):
             assert table.forget(start) == sum(s == start for _, s in model)
             model = [(n, s) for n, s in model if s != start]
         elif len({n for n, _ in model}) == len(model):
-            table.restart(start, some(wanted))
+            table.move(start, some(wanted))
             model = [(n, start if n in wanted else s) for n, s in model]
         held = table.holds(start, horizon, some(range(61)))
         assert list(held) == [any(n == number and abs(s - start) <= horizon for n, s in model) for number in range(61)]

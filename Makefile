@@ -68,7 +68,7 @@ bench-smoke: setup ## Clickproof beside Flink SQL once, in a few minutes: shows 
 
 bench-curves: setup ## Clickproof's speed against horizon, ads, a hot ad, duplicates, payload: CURVES=horizon,ads CLICKS=1000000
 	@$(UV) sync --frozen --quiet --group bench --inexact --python $(PYTHON)
-	@$(BIN)/python -m bench.curves $(if $(CURVES),--curves $(CURVES)) $(if $(CLICKS),--clicks $(CLICKS)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ROUNDS),--rounds $(ROUNDS))
+	@$(BIN)/python -m bench.curves $(if $(CURVES),--curves $(CURVES)) $(if $(CLICKS),--clicks $(CLICKS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 bench-plot: setup ## tables and plots of the last `make bench` and `make bench-curves` into docs/performance.md, to be published
 	@$(UV) sync --frozen --quiet --group bench --inexact --python $(PYTHON)

@@ -95,7 +95,7 @@ def _fitting(possible: Sequence[Sequence[Reading]], streamed: Counter[Place]) ->
         moved = [number for number in movable if _refit([number], possible, chosen, unfilled)]
         if not moved:
             break
-    for numbers in _sharing_places({number: possible[number] for number in movable}, +unfilled | +(-unfilled)):
+    for numbers in _sharing_places({number: possible[number] for number in movable}, +unfilled | -unfilled):
         if prod(len(possible[number]) for number in numbers) <= COMBINATIONS:
             _refit(numbers, possible, chosen, unfilled)
     return chosen

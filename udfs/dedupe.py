@@ -121,7 +121,8 @@ class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
         if bucket.identities.dropped:
             bucket.slices.merge(bucket.identities.dropped)
         new = bucket.identities.count(clicks.window_start, clicks.identities)
-        ads = list(compress(clicks.ad_ids, new.tolist()))
+        is_new = new.tolist()
+        ads = list(compress(clicks.ad_ids, is_new))
         if ads:
             bucket.slices.append(clicks.window_start, clicks.identities[new].tobytes())
             self._keep_within_bound()
@@ -130,7 +131,7 @@ class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
         self._metrics.clicks("duplicate", raw - counted)
         yield Row(clicks.window_start, dict(Counter(ads)), raw, counted, raw - counted, 0, 0)
         if clicks.countries and ads:
-            yield BY_COUNTRY, Row(clicks.window_start, _by_country(compress(clicks.countries, new.tolist()), ads))
+            yield BY_COUNTRY, Row(clicks.window_start, _by_country(compress(clicks.countries, is_new), ads))
 
     def _bucket(self, key: int) -> _Bucket:
         if key not in self._buckets:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from udfs.clicks import IDENTITY_BYTES
-from udfs.compiled import Numbers, compiled, kept
+from udfs.compiled import Bytes, Numbers, compiled, kept
 
 Mask = npt.NDArray[np.bool_]
 
@@ -24,7 +24,7 @@ _FULLEST = 0.75  # of a table's rows, so many are taken at most
 _ROOMY = 0.5  # and so many after it was made anew
 
 
-def halves(identities: bytes) -> Numbers:
+def halves(identities: bytes | Bytes) -> Numbers:
     """Return identities that follow each other as rows of two numbers, which `tobytes()` makes the same bytes of."""
     return np.frombuffer(identities, np.int64).reshape(-1, IDENTITY_BYTES // 8).copy()
 

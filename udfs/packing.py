@@ -148,7 +148,7 @@ def _parcel(rows: pl.DataFrame, bucket: int, verdicts: list[str]) -> Parcel:
 
 def _identities(column: pl.Series) -> Numbers:
     offsets, data = flat(column)
-    return halves(data[offsets[0] : offsets[-1]].tobytes())
+    return halves(data[offsets[0] : offsets[-1]])
 
 
 def _records_at(packed: bytes) -> int:

@@ -91,9 +91,15 @@ def _free_rows(number: int) -> Numbers:
 
 
 @compiled
+def place_of(second: int, spread: int, rows: int) -> int:
+    """Return where the search for an identity begins, by its second half: in which of so many rows."""
+    return int(((second * spread >> 32) & 0xFFFFFFFF) * rows >> 32)
+
+
+@compiled
 def _place(rows: Numbers, spread: int, first: int, second: int, start: int, horizon: int) -> int:
     """Return the row of an identity that was counted within the horizon, or the free row where it belongs."""
-    row = ((second * spread >> 32) & 0xFFFFFFFF) * len(rows) >> 32
+    row = place_of(second, spread, len(rows))
     while rows[row, _START] != _FREE and not (
         rows[row, 0] == first and rows[row, 1] == second and abs(rows[row, _START] - start) <= horizon
     ):

@@ -28,8 +28,8 @@ def packer(pack: Callable[[pl.DataFrame], Iterable[Parcel]]) -> UserDefinedScala
 
     `pack` makes parcels of a batch of records (schema `RECORD`).
 
-    Of a batch as many rows come out as went in; a parcel lies in the row of its first record, so there is room for it
-    however small the batch, and the rows without one have `NO_BUCKET`.
+    Of a batch as many rows come out as went in: first the parcels, each of at least one record, so that there is room;
+    the rows after them have `NO_BUCKET`.
 
     It is declared as not deterministic, though it is, because the planner evaluates a deterministic function once for
     each use of its result, with other batch boundaries, and clicks would be lost between the two.
@@ -39,8 +39,8 @@ def packer(pack: Callable[[pl.DataFrame], Iterable[Parcel]]) -> UserDefinedScala
         values = (column.to_numpy() if column.dtype.kind == "i" else column.tolist() for column in columns)
         records = pl.DataFrame([pl.Series(*of) for of in zip(RECORD, values, RECORD.values(), strict=True)])
         buckets, packed = np.full(len(records), NO_BUCKET, np.int32), np.full(len(records), None, object)
-        for parcel in pack(records):
-            buckets[parcel.row], packed[parcel.row] = parcel.bucket, parcel.packed
+        for row, parcel in enumerate(pack(records)):
+            buckets[row], packed[row] = parcel.bucket, parcel.packed
         return pd.DataFrame({"bucket": buckets, "packed": packed})
 
     return udf(pack_batch, result_type=_ROW, func_type="pandas", deterministic=False)

@@ -1,8 +1,9 @@
 """Records packed into parcels: what one operator hands to the next, as bytes.
 
-A parcel holds clicks of one bucket, or invalid records. A bucket is part of the identity, so equal clicks meet in one
-bucket and the load is even however hot an ad is. The bytes are two Arrow IPC streams, columns, typed, never a pickle:
-the verdicts, then the records, which are read for late clicks and invalid records alone. The last four bytes say where
+A parcel holds clicks of one bucket and one window, or invalid records. A bucket is part of the identity, so equal
+clicks meet in one bucket and the load is even however hot an ad is. The bytes are two Arrow IPC streams, columns, typed,
+never a pickle: the verdicts, then the records, which are read for late clicks and invalid records alone. These are
+compressed, as they are most of what crosses from process to process. The last bytes say which window it is, and where
 the second stream starts.
 
 Few and large calls: each expression that Polars evaluates is handed to its threads, which wait their turn on a busy
@@ -10,10 +11,10 @@ machine, however short the column. What is done for each parcel therefore takes 
 """
 
 import io
+import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
 
 import numpy as np
 import polars as pl
@@ -24,6 +25,7 @@ from udfs.clicks import IDENTITY_BYTES
 from udfs.compiled import Numbers
 from udfs.identity_table import halves
 from udfs.plain_columns import flat
+from udfs.turns import turns_of
 
 RECORD = pl.Schema(
     {
@@ -35,7 +37,8 @@ RECORD = pl.Schema(
     }
 )
 """A Kafka record, `timestamp` in epoch ms: what a click takes along, as it may turn out late."""
-_PLACE_BYTES = 4
+_END = struct.Struct("<qI")
+"""The end of a parcel: the window's start in epoch ms (0 of invalid records), and where the second stream starts."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +57,8 @@ class Packing:
 
 @dataclass(frozen=True)
 class Parcel:
-    """Packed records for a bucket; `row`: where the first of them came in the batch."""
+    """Packed records for a bucket."""
 
-    row: int
     bucket: int
     packed: bytes
 
@@ -86,81 +88,57 @@ class Rejects:
 def pack(records: pl.DataFrame, packing: Packing) -> Iterator[Parcel]:
     """Judge a batch of records (schema `RECORD`) and pack each into one parcel."""
     judged = judge_batch(records, packing.max_clock_skew, packing.blocklist, packing.by_country)
-    rows = judged.hstack(records).with_row_index("row")
+    rows = judged.hstack(records)
     if judged["reason"].null_count() < len(judged):
         rejects = rows.filter(pl.col("reason").is_not_null())
-        yield _parcel(rejects, rejects["offset"][0] % packing.buckets, ["reason"])
+        yield Parcel(rejects["offset"][0] % packing.buckets, _packed(rejects, ["reason"]))
         rows = rows.filter(pl.col("reason").is_null())
-    rows = rows.with_columns(bucket=_bucket(packing.buckets), window_start=_window_start(packing.window))
-    verdicts = ["window_start", "identity", "ad_id", *(["country"] if packing.by_country else [])]
-    for clicks in _by_window(rows).partition_by("bucket", maintain_order=True):
-        yield _parcel(clicks, clicks["bucket"][0], verdicts)
+    verdicts = ["identity", "ad_id", *(["country"] if packing.by_country else [])]
+    for clicks in _parts(rows, packing):
+        yield Parcel(clicks["bucket"][0], _packed(clicks, verdicts, clicks["window_start"][0]))
 
 
-def unpack(packed: bytes) -> Iterator[Clicks | Rejects]:
-    """Return what is in a parcel, clicks by window, such that an identity's first click comes first."""
-    verdicts = _read(packed[: _records_at(packed)])
+def unpack(packed: bytes) -> Clicks | Rejects:
+    """Return what is in a parcel."""
+    window_start, records_at = _END.unpack_from(packed, len(packed) - _END.size)
+    verdicts, records = _read(packed[:records_at]), partial(_read, packed[records_at : -_END.size])
     if "reason" in verdicts.columns:
-        yield Rejects(verdicts.hstack(_records(packed)))
-        return
-    identities, ad_ids = _identities(verdicts["identity"]), verdicts["ad_id"].to_list()
+        return Rejects(verdicts.hstack(records()))
     countries = verdicts["country"].to_list() if "country" in verdicts.columns else None
-    start = 0
-    for window_start, same in groupby(verdicts["window_start"].to_list()):
-        end = start + len(list(same))
-        some, records = slice(start, end), partial(_records_of, packed, start, end)
-        yield Clicks(window_start, identities[some], ad_ids[some], records, countries and countries[some])
-        start = end
+    identities, ad_ids = _identities(verdicts["identity"]), verdicts["ad_id"].to_list()
+    return Clicks(window_start, identities, ad_ids, lambda: records().rows(), countries)
 
 
-def buckets_of(identities: bytes, buckets: int) -> Numbers:
+def buckets_of(identities: bytes | Numbers, buckets: int) -> Numbers:
     """Return the bucket of each of the identities: its first four bytes, big-endian, modulo `buckets`."""
     return np.frombuffer(identities, ">u4")[:: IDENTITY_BYTES // 4] % buckets
 
 
-def _bucket(buckets: int) -> pl.Expr:
-    """The expression of `buckets_of`."""
-    head = pl.col("identity").bin.head(4).bin.reinterpret(dtype=pl.UInt32, endianness="big")
-    return (head % buckets).cast(pl.Int32)
+def _parts(clicks: pl.DataFrame, packing: Packing) -> list[pl.DataFrame]:
+    """Part clicks by bucket, window and turn (`udfs.turns`), the first turn first."""
+    identities = _identities(clicks["identity"])
+    window_starts = clicks["click_timestamp"].to_numpy() // packing.window * packing.window
+    keys = {
+        "turn": turns_of(identities, window_starts),
+        "bucket": buckets_of(identities, packing.buckets),
+        "window_start": window_starts,
+    }
+    parts = clicks.hstack(pl.DataFrame(keys)).partition_by(*keys)
+    return sorted(parts, key=lambda part: part["turn"][0])
 
 
-def _window_start(window: int) -> pl.Expr:
-    return pl.col("click_timestamp") // window * window
-
-
-def _by_window(clicks: pl.DataFrame) -> pl.DataFrame:
-    """Bring each window's clicks together, unless an identity is in several: then the order of arrival decides."""
-    if clicks["window_start"].min() == clicks["window_start"].max():
-        return clicks
-    if clicks.select("identity", "window_start").n_unique() > clicks["identity"].n_unique():
-        return clicks
-    return clicks.sort("window_start", maintain_order=True)
-
-
-def _parcel(rows: pl.DataFrame, bucket: int, verdicts: list[str]) -> Parcel:
+def _packed(rows: pl.DataFrame, verdicts: list[str], window_start: int = 0) -> bytes:
     packed = io.BytesIO()
     pl.DataFrame([rows[name] for name in verdicts]).write_ipc_stream(packed)
     records_at = packed.tell()
-    pl.DataFrame([rows[name] for name in RECORD]).write_ipc_stream(packed)
-    packed.write(records_at.to_bytes(_PLACE_BYTES, "big"))
-    return Parcel(int(rows["row"].to_numpy().min()), bucket, packed.getvalue())
+    pl.DataFrame([rows[name] for name in RECORD]).write_ipc_stream(packed, compression="lz4")
+    packed.write(_END.pack(window_start, records_at))
+    return packed.getvalue()
 
 
 def _identities(column: pl.Series) -> Numbers:
     offsets, data = flat(column)
     return halves(data[offsets[0] : offsets[-1]])
-
-
-def _records_at(packed: bytes) -> int:
-    return int.from_bytes(packed[-_PLACE_BYTES:], "big")
-
-
-def _records(packed: bytes) -> pl.DataFrame:
-    return _read(packed[_records_at(packed) : -_PLACE_BYTES])
-
-
-def _records_of(packed: bytes, start: int, end: int) -> list[tuple[object, ...]]:
-    return _records(packed)[start:end].rows()
 
 
 def _read(stream: bytes) -> pl.DataFrame:

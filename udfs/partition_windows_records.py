@@ -76,14 +76,14 @@ def pack_events(records: pl.DataFrame, buckets: int) -> Iterator[Parcel]:
     )
     wrong_key = pl.col("name").is_not_null() & pl.col("name").ne_missing(pl.col("key_name"))
     reason = pl.when(wrong_key).then(pl.lit("wrong_key")).otherwise("reason")
-    events = events.with_columns(name="key_name", reason=reason).with_row_index("row")
+    events = events.with_columns(name="key_name", reason=reason)
     for same in events.partition_by("bucket", maintain_order=True):
-        yield Parcel(same["row"][0], same["bucket"][0], packed(same.select(EVENT)))
+        yield Parcel(same["bucket"][0], packed(same.select(EVENT)))
 
 
 def pack_statements(records: pl.DataFrame) -> Iterator[Parcel]:
     """Pack a batch of records (schema `RECORD`) into one parcel: all statements meet in one place."""
-    yield Parcel(0, 0, packed(_read(records, _READ_STATEMENT, read_statement)))
+    yield Parcel(0, packed(_read(records, _READ_STATEMENT, read_statement)))
 
 
 def bucket_of(name: str, buckets: int) -> int:

@@ -8,7 +8,7 @@ target=$1 flink=$2
 UV_PROJECT_ENVIRONMENT=$target/venv UV_LINK_MODE=copy uv sync --frozen --no-dev --no-editable --compile-bytecode
 
 # What the job compiles (udfs/compiled.py), so that no worker has to when it starts.
-NUMBA_CACHE_DIR=$target/compiled "$target/venv/bin/python" -c 'from udfs import identity_table, plain_columns; plain_columns.compile_now(); identity_table.compile_now()'
+NUMBA_CACHE_DIR=$target/compiled "$target/venv/bin/python" -c 'from udfs import identity_table, plain_columns, turns; plain_columns.compile_now(); identity_table.compile_now(); turns.compile_now()'
 
 # One Flink, not two: where the packages of PyFlink bring a distribution of their own, FLINK takes its place.
 pyflink=$("$target/venv/bin/python" -c 'import importlib.util as i; print(i.find_spec("pyflink").submodule_search_locations[0])')

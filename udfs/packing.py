@@ -1,10 +1,10 @@
 """Records packed into parcels: what one operator hands to the next, as bytes.
 
 A parcel holds clicks of one bucket and one window, or invalid records. A bucket is part of the identity, so equal
-clicks meet in one bucket and the load is even however hot an ad is. The bytes are two Arrow IPC streams, columns, typed,
-never a pickle: the verdicts, then the records, which are read for late clicks and invalid records alone. These are
-compressed, as they are most of what crosses from process to process. The last bytes say which window it is, and where
-the second stream starts.
+clicks meet in one bucket and the load is even however hot an ad is. The bytes are two Arrow IPC streams, columns,
+typed, never a pickle: the verdicts, then the records, which are read for late clicks and invalid records alone. These
+are compressed, as they are most of what crosses from process to process. The last bytes say which window it is, and
+where the second stream starts.
 
 Few and large calls: each expression that Polars evaluates is handed to its threads, which wait their turn on a busy
 machine, however short the column. What is done for each parcel therefore takes columns as they are.

@@ -64,7 +64,7 @@ bench: setup $(if $(PEERS),build/.peers) ## Clickproof beside its peers, then th
 	@$(BIN)/python -m bench.partition_windows_job
 
 bench-smoke: setup ## Clickproof beside Flink SQL once, in a few minutes: shows the ratio, fails on wrong or missing counts, never on time
-	@$(BIN)/python -m bench.compare --clicks 300000 --rounds 1 --systems clickproof,flink-sql --parallelism 2 --out build/bench-smoke --strict
+	@$(BIN)/python -m bench.compare --clicks 2000000 --rounds 1 --systems clickproof,flink-sql --parallelism 2 --out build/bench-smoke --strict
 
 bench-curves: setup ## Clickproof's speed against horizon, ads, a hot ad, duplicates, payload: CURVES=horizon,ads CLICKS=1000000
 	@$(UV) sync --frozen --quiet --group bench --inexact --python $(PYTHON)

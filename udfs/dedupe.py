@@ -90,15 +90,15 @@ class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
             bucket.ticking = True
             self._tick_after(watermark, ctx)
         self._metrics.parcel()
-        parcel = unpack(value)
-        if isinstance(parcel, Rejects):
-            self._metrics.invalid(parcel.records["reason"])
-            yield from _invalid(parcel, self._rules.window)
-        elif parcel.window_start + self._rules.window - 1 <= watermark:
-            self._metrics.clicks("late", len(parcel.ad_ids))
-            yield from _late(parcel)
-        else:
-            yield from self._count(parcel, bucket)
+        for part in unpack(value):
+            if isinstance(part, Rejects):
+                self._metrics.invalid(part.records["reason"])
+                yield from _invalid(part, self._rules.window)
+            elif part.window_start + self._rules.window - 1 <= watermark:
+                self._metrics.clicks("late", len(part.ad_ids))
+                yield from _late(part)
+            else:
+                yield from self._count(part, bucket)
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterable[object]:
         """Keep the watermark that closes a window, and clear what has expired by it."""

@@ -1,20 +1,20 @@
 """Records packed into parcels: what one operator hands to the next, as bytes.
 
-A parcel holds clicks of one bucket and one window, or invalid records. A bucket is part of the identity, so equal
-clicks meet in one bucket and the load is even however hot an ad is. The bytes are two Arrow IPC streams, columns,
-typed, never a pickle: the verdicts, then the records, which are read for late clicks and invalid records alone. These
-are compressed, as they are most of what crosses from process to process. The last bytes say which window it is, and
-where the second stream starts.
+A parcel holds clicks of one bucket, or invalid records. A bucket is part of the identity, so equal clicks meet in one
+bucket and the load is even however hot an ad is. A window that many of a batch's clicks are in has parcels of its own,
+as all of its clicks are late or none; the others share theirs. The bytes are two Arrow IPC streams, columns, typed,
+never a pickle: the verdicts, then the records, which are read for late clicks and invalid records alone. These are
+compressed: they are most of what crosses from process to process. The last bytes say where the second stream starts.
 
 Few and large calls: each expression that Polars evaluates is handed to its threads, which wait their turn on a busy
 machine, however short the column. What is done for each parcel therefore takes columns as they are.
 """
 
 import io
-import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -37,8 +37,10 @@ RECORD = pl.Schema(
     }
 )
 """A Kafka record, `timestamp` in epoch ms: what a click takes along, as it may turn out late."""
-_END = struct.Struct("<qI")
-"""The end of a parcel: the window's start in epoch ms (0 of invalid records), and where the second stream starts."""
+_PLACE_BYTES = 4
+_MANY = 64
+"""A window of so many clicks for each bucket has parcels of its own: a parcel costs what some dozens of records do."""
+_SHARED = -1  # in place of a window's start
 
 
 @dataclass(frozen=True)
@@ -93,20 +95,36 @@ def pack(records: pl.DataFrame, packing: Packing) -> Iterator[Parcel]:
         rejects = rows.filter(pl.col("reason").is_not_null())
         yield Parcel(rejects["offset"][0] % packing.buckets, _packed(rejects, ["reason"]))
         rows = rows.filter(pl.col("reason").is_null())
-    verdicts = ["identity", "ad_id", *(["country"] if packing.by_country else [])]
+    verdicts = ["window_start", "identity", "ad_id", *(["country"] if packing.by_country else [])]
     for clicks in _parts(rows, packing):
-        yield Parcel(clicks["bucket"][0], _packed(clicks, verdicts, clicks["window_start"][0]))
+        yield Parcel(clicks["bucket"][0], _packed(clicks, verdicts))
 
 
-def unpack(packed: bytes) -> Clicks | Rejects:
-    """Return what is in a parcel."""
-    window_start, records_at = _END.unpack_from(packed, len(packed) - _END.size)
-    verdicts, records = _read(packed[:records_at]), partial(_read, packed[records_at : -_END.size])
+def unpack(packed: bytes) -> Iterator[Clicks | Rejects]:
+    """Return what is in a parcel, clicks by window, such that an identity's first click comes first."""
+    records_at = int.from_bytes(packed[-_PLACE_BYTES:], "big")
+    verdicts = _read(packed[:records_at])
+
+    @cache
+    def records() -> pl.DataFrame:
+        return _read(packed[records_at:-_PLACE_BYTES])
+
     if "reason" in verdicts.columns:
-        return Rejects(verdicts.hstack(records()))
-    countries = verdicts["country"].to_list() if "country" in verdicts.columns else None
+        yield Rejects(verdicts.hstack(records()))
+        return
     identities, ad_ids = _identities(verdicts["identity"]), verdicts["ad_id"].to_list()
-    return Clicks(window_start, identities, ad_ids, lambda: records().rows(), countries)
+    countries = verdicts["country"].to_list() if "country" in verdicts.columns else None
+    window_starts = verdicts["window_start"].to_numpy()
+    edges = [0, *(np.flatnonzero(np.diff(window_starts)) + 1).tolist(), len(window_starts)]
+    for start, end in pairwise(edges):
+        some = slice(start, end)
+        yield Clicks(
+            int(window_starts[start]),
+            identities[some],
+            ad_ids[some],
+            lambda some=some: records()[some].rows(),
+            countries and countries[some],
+        )
 
 
 def buckets_of(identities: bytes | Numbers, buckets: int) -> Numbers:
@@ -114,25 +132,30 @@ def buckets_of(identities: bytes | Numbers, buckets: int) -> Numbers:
     return np.frombuffer(identities, ">u4")[:: IDENTITY_BYTES // 4] % buckets
 
 
-def _parts(clicks: pl.DataFrame, packing: Packing) -> list[pl.DataFrame]:
-    """Part clicks by bucket, window and turn (`udfs.turns`), the first turn first."""
+def _parts(clicks: pl.DataFrame, packing: Packing) -> Iterator[pl.DataFrame]:
+    """Part clicks by bucket and window; windows of few clicks, and later turns (`udfs.turns`), share the last parts."""
     identities = _identities(clicks["identity"])
     window_starts = clicks["click_timestamp"].to_numpy() // packing.window * packing.window
-    keys = {
-        "turn": turns_of(identities, window_starts),
-        "bucket": buckets_of(identities, packing.buckets),
+    turns = turns_of(identities, window_starts)
+    _, window, clicks_of = np.unique(window_starts, return_inverse=True, return_counts=True)
+    apart = (turns == 0) & (clicks_of >= _MANY * packing.buckets)[window]
+    columns = {
         "window_start": window_starts,
+        "turn": turns,
+        "bucket": buckets_of(identities, packing.buckets),
+        "part": np.where(apart, window_starts, _SHARED),
     }
-    parts = clicks.hstack(pl.DataFrame(keys)).partition_by(*keys)
-    return sorted(parts, key=lambda part: part["turn"][0])
+    parts = clicks.hstack(pl.DataFrame(columns)).partition_by("part", "bucket")
+    yield from (part for part in parts if part["part"][0] != _SHARED)
+    yield from (part.sort("turn", "window_start", maintain_order=True) for part in parts if part["part"][0] == _SHARED)
 
 
-def _packed(rows: pl.DataFrame, verdicts: list[str], window_start: int = 0) -> bytes:
+def _packed(rows: pl.DataFrame, verdicts: list[str]) -> bytes:
     packed = io.BytesIO()
     pl.DataFrame([rows[name] for name in verdicts]).write_ipc_stream(packed)
     records_at = packed.tell()
     pl.DataFrame([rows[name] for name in RECORD]).write_ipc_stream(packed, compression="lz4")
-    packed.write(_END.pack(window_start, records_at))
+    packed.write(records_at.to_bytes(_PLACE_BYTES, "big"))
     return packed.getvalue()
 
 

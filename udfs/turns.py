@@ -8,6 +8,7 @@ import secrets
 
 import numpy as np
 
+from udfs.clicks import IDENTITY_BYTES
 from udfs.compiled import Numbers, kept
 from udfs.identity_table import halves, place_of
 
@@ -28,7 +29,7 @@ def turns_of(identities: Numbers, window_starts: Numbers) -> Numbers:
 
 def compile_now() -> None:
     """Compile what is used here, so that it is kept before a job needs it."""
-    turns_of(halves(bytes(16)), np.zeros(1, np.int64))
+    turns_of(halves(bytes(IDENTITY_BYTES)), np.zeros(1, np.int64))
 
 
 @kept

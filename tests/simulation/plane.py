@@ -120,7 +120,7 @@ class Subtask:
 
     def deliver(self, parcel: Parcel, highest: int) -> None:
         """Have the parcel decided, and hold what comes out against the book; `highest` watermark of all subtasks."""
-        with patch.object(dedupe, "unpack", _unpacked):
+        with patch.object(dedupe, "unpack", _parts):
             out = list(self.operator.process_element(parcel.records, self._context(parcel.bucket)))
         aside = [each for each in out if isinstance(each, tuple)]
         rejected = {(row[-3], row[-2]): tag for tag, (rows,) in aside for row in rows}
@@ -171,14 +171,12 @@ class Subtask:
 
 
 def bucketed(records: Iterable[Record]) -> Iterator[Parcel]:
-    """The records by bucket and window, in the order they came; invalid ones by their offset."""
+    """The records by bucket, in the order they came; invalid ones by their offset."""
     by_bucket: dict[tuple[bool, int], list[Record]] = {}
     for record in records:
         bucket = int(buckets_of(record.identity, BUCKETS)[0]) if record.identity else record.offset % BUCKETS
         by_bucket.setdefault((record.identity is None, bucket), []).append(record)
-    for (_, bucket), those in by_bucket.items():
-        for _, same in groupby(those, lambda record: record.window):
-            yield Parcel(bucket, list(same))
+    return (Parcel(bucket, some) for (_, bucket), some in by_bucket.items())
 
 
 def copied(keys: dict[int, Keyed]) -> dict[int, Keyed]:
@@ -214,12 +212,15 @@ class _Rejected(list[Record]):
         return (("not_json", None, b"", record.partition, record.offset, NOON) for record in self)
 
 
-def _unpacked(records: list[Record]) -> Clicks | Rejects:
+def _parts(records: list[Record]) -> Iterator[Clicks | Rejects]:
     """What `udfs.packing.unpack` gives for a parcel of these records."""
     if records[0].identity is None:
-        return Rejects(_Rejected(records))  # type: ignore[arg-type]
-    identities = halves(b"".join(record.identity or b"" for record in records))
-    return Clicks(records[0].window, identities, [record.ad for record in records], partial(_raw, records))
+        yield Rejects(_Rejected(records))  # type: ignore[arg-type]
+        return
+    for window, same in groupby(records, lambda record: record.window):
+        some: Any = list(same)
+        identities = halves(b"".join(record.identity for record in some))
+        yield Clicks(window, identities, [record.ad for record in some], partial(_raw, some))
 
 
 def _raw(records: list[Record]) -> Iterator[tuple[object, ...]]:

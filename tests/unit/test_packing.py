@@ -16,7 +16,7 @@ def records(*values: bytes | None) -> pl.DataFrame:
 
 
 def parts(*values: bytes | None, packing: Packing = PACKING) -> list[Clicks | Rejects]:
-    return [unpack(parcel.packed) for parcel in pack(records(*values), packing)]
+    return [part for parcel in pack(records(*values), packing) for part in unpack(parcel.packed)]
 
 
 def ads(parts: list[Clicks | Rejects]) -> list[tuple[int, list[str]]]:
@@ -26,8 +26,9 @@ def ads(parts: list[Clicks | Rejects]) -> list[tuple[int, list[str]]]:
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 1_000])
 def test_a_batch_of_any_size_has_a_row_for_each_parcel(size):
     values = [raw(user_id=f"user-{n}") if n % 3 else b"not json" for n in range(size)]
-    packed = parts(*values)
-    assert len(packed) <= size
+    parcels = list(pack(records(*values), PACKING))
+    packed = [part for parcel in parcels for part in unpack(parcel.packed)]
+    assert len(parcels) <= size
     assert sum(len(ad_ids) for _, ad_ids in ads(packed)) == size - values.count(b"not json")
     assert sum(len(part.records) for part in packed if isinstance(part, Rejects)) == values.count(b"not json")
 
@@ -71,7 +72,8 @@ def test_the_columnar_bucket_is_that_of_the_identity():
     found = {
         identity.tobytes(): parcel.bucket
         for parcel in pack(records(*values), PACKING)
-        for identity in unpack(parcel.packed).identities
+        for part in unpack(parcel.packed)
+        for identity in part.identities
     }
     assert found == {(i := judge(value, NOON).identity()): buckets_of(i, 4)[0] for value in values}
 
@@ -81,23 +83,36 @@ def test_clicks_are_parted_by_window():
     assert ads(parts(*values, packing=ONE_BUCKET)) == [(NOON, ["ad-1", "ad-1"]), (NOON + 2 * MINUTE, ["ad-1", "ad-1"])]
 
 
+def test_a_window_with_many_clicks_has_parcels_of_its_own():
+    many = [raw(click_timestamp=NOON + n % 2 * MINUTE, user_id=str(n)) for n in range(200)]
+    few = [raw(click_timestamp=NOON - n * MINUTE, user_id="few") for n in (3, 2)]
+    parcels = pack(records(*few, *many), ONE_BUCKET)
+    assert [[(part.window_start, len(part.ad_ids)) for part in unpack(parcel.packed)] for parcel in parcels] == [
+        [(NOON, 100)],
+        [(NOON + MINUTE, 100)],
+        [(NOON - 3 * MINUTE, 1), (NOON - 2 * MINUTE, 1)],
+    ]
+
+
 def test_an_identity_in_several_windows_keeps_the_order_it_came_in():
     values = [raw(click_timestamp=NOON + n * MINUTE, ad_id=f"ad-{n}", click_id="c-1") for n in (2, 0, 1)]
     assert [ad_ids for _, ad_ids in ads(parts(*values))] == [["ad-2"], ["ad-0"], ["ad-1"]]
 
 
-def test_it_keeps_its_order_beside_clicks_that_came_before_it():
-    other = [raw(user_id="user-2"), raw(user_id="user-3", click_timestamp=NOON + MINUTE)]
+@pytest.mark.parametrize("others", [1, 100])
+def test_it_keeps_its_order_beside_clicks_that_came_before_it(others):
+    windows = [NOON, NOON + MINUTE]
+    other = [raw(ad_id="o", user_id=str(n), click_timestamp=window) for n in range(others) for window in windows]
     own = [raw(click_timestamp=NOON + n * MINUTE, ad_id=f"ad-{n}", click_id="c-1") for n in (1, 0)]
     assert ads(parts(*other, *own, packing=ONE_BUCKET)) == [
-        (NOON, ["ad-1"]),
-        (NOON + MINUTE, ["ad-1", "ad-1"]),
+        (NOON, ["o"] * others),
+        (NOON + MINUTE, [*["o"] * others, "ad-1"]),
         (NOON, ["ad-0"]),
     ]
 
 
 def test_clicks_take_their_own_records_along():
     clicks = [raw(), raw(user_id="user-2"), raw(click_timestamp=NOON - MINUTE)]
-    _, later, earlier = parts(b"not json", clicks[0], None, clicks[1], clicks[2], packing=ONE_BUCKET)
+    _, earlier, later = parts(b"not json", clicks[0], None, clicks[1], clicks[2], packing=ONE_BUCKET)
     assert list(earlier.records()) == [(b"key", clicks[2], 1, 4, NOON)]
     assert list(later.records()) == [(b"key", clicks[0], 1, 1, NOON), (b"key", clicks[1], 1, 3, NOON)]

@@ -1,7 +1,7 @@
 """The turns of clicks beside a plain reading of them."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from udfs.identity_table import halves
@@ -16,6 +16,7 @@ def turns(clicks: list[tuple[int, int]]) -> list[int]:
     return turns_of(identities, np.array([window for _, window in clicks], np.int64)).tolist()
 
 
+@settings(deadline=None)
 @given(CLICKS)
 def test_a_turn_ends_where_an_identity_changes_its_window(clicks):
     latest, expected = {}, []

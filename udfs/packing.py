@@ -13,7 +13,7 @@ machine, however short the column. What is done for each parcel therefore takes 
 import io
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 
 import numpy as np
@@ -109,6 +109,9 @@ def unpack(packed: bytes) -> Iterator[Clicks | Rejects]:
     def records() -> pl.DataFrame:
         return _read(packed[records_at:-_PLACE_BYTES])
 
+    def rows(some: slice) -> list[tuple[object, ...]]:
+        return records()[some].rows()
+
     if "reason" in verdicts.columns:
         yield Rejects(verdicts.hstack(records()))
         return
@@ -118,13 +121,8 @@ def unpack(packed: bytes) -> Iterator[Clicks | Rejects]:
     edges = [0, *(np.flatnonzero(np.diff(window_starts)) + 1).tolist(), len(window_starts)]
     for start, end in pairwise(edges):
         some = slice(start, end)
-        yield Clicks(
-            int(window_starts[start]),
-            identities[some],
-            ad_ids[some],
-            lambda some=some: records()[some].rows(),
-            countries and countries[some],
-        )
+        of_country = countries and countries[some]
+        yield Clicks(int(window_starts[start]), identities[some], ad_ids[some], partial(rows, some), of_country)
 
 
 def buckets_of(identities: bytes | Numbers, buckets: int) -> Numbers:

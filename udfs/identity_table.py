@@ -29,6 +29,11 @@ def halves(identities: bytes | Bytes) -> Numbers:
     return np.frombuffer(identities, np.int64).reshape(-1, IDENTITY_BYTES // 8).copy()
 
 
+def secret_spread() -> int:
+    """Return the secret odd number that a table's hashes are multiplied by."""
+    return secrets.randbits(63) | 1
+
+
 class IdentityTable:
     """Identities, each with the start of the window it was counted in; of one identity there may be several windows.
 
@@ -36,7 +41,7 @@ class IdentityTable:
     """
 
     def __init__(self) -> None:
-        self._spread = secrets.randbits(63) | 1
+        self._spread = secret_spread()
         self._rows = _free_rows(_FEWEST_ROWS)
         self._taken = 0
 

@@ -4,13 +4,11 @@ Of an identity the first click that arrives is counted. With an id of its own a 
 so that one batch can have an identity in several windows; then the order of these clicks must outlast the parting.
 """
 
-import secrets
-
 import numpy as np
 
 from udfs.clicks import IDENTITY_BYTES
 from udfs.compiled import Numbers, kept
-from udfs.identity_table import halves, place_of
+from udfs.identity_table import halves, place_of, secret_spread
 
 _NO_CLICK = -1
 
@@ -23,7 +21,7 @@ def turns_of(identities: Numbers, window_starts: Numbers) -> Numbers:
     """
     turns = np.zeros(len(identities), np.int64)
     latest = np.full(2 * len(identities) + 1, _NO_CLICK)
-    _count_turns(identities, window_starts, secrets.randbits(63) | 1, latest, turns)
+    _count_turns(identities, window_starts, secret_spread(), latest, turns)
     return turns
 
 

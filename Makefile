@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 IMAGE := clickproof:0.1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status archive reconcile backfill image package bench bench-smoke bench-curves bench-plot check format test test-long test-unit test-flink test-e2e test-deploy fixture chaos chaos-nightly audit clean
+.PHONY: help setup demo up down status archive reconcile backfill image package bench bench-smoke bench-curves bench-publish check format test test-long test-unit test-flink test-e2e test-deploy fixture chaos chaos-nightly audit clean
 
 help: ## list every target
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,8 +58,8 @@ comma := ,
 PEERS := $(filter spark bytewax quixstreams,$(subst $(comma), ,$(or $(SYSTEMS),spark)))
 
 bench: setup $(if $(PEERS),build/.peers) ## Clickproof beside its peers, then the partition windows: CLICKS=4000000 MINUTES=10 ROUNDS=3 SYSTEMS=clickproof,flink-sql
-	@$(BIN)/python -m bench.compare $(if $(CLICKS),--clicks $(CLICKS)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SYSTEMS),--systems $(SYSTEMS))
 	@$(UV) sync --frozen --quiet --group bench --inexact --python $(PYTHON)
+	@$(BIN)/python -m bench.compare --plot $(if $(CLICKS),--clicks $(CLICKS)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SYSTEMS),--systems $(SYSTEMS))
 	@$(BIN)/python -m bench.partition_windows
 	@$(BIN)/python -m bench.partition_windows_job
 
@@ -70,9 +70,9 @@ bench-curves: setup ## Clickproof's speed against horizon, ads, a hot ad, duplic
 	@$(UV) sync --frozen --quiet --group bench --inexact --python $(PYTHON)
 	@$(BIN)/python -m bench.curves $(if $(CURVES),--curves $(CURVES)) $(if $(CLICKS),--clicks $(CLICKS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
-bench-plot: setup ## tables and plots of the last `make bench` and `make bench-curves` into docs/performance.md, to be published
+bench-publish: setup ## what `make bench` or `make bench-curves` measured last into docs/performance.md: NAME=peak, peers or curves
 	@$(UV) sync --frozen --quiet --group bench --inexact --python $(PYTHON)
-	@$(BIN)/python -m bench.plot
+	@$(BIN)/python -m bench.publish $(NAME)
 
 image: ## the container image, by Docker: Flink, Python, connectors and Clickproof
 	@docker build --platform linux/amd64 --tag $(IMAGE) .

@@ -15,6 +15,7 @@ from rich.table import Table
 from bench.contest import Contest, opened
 from bench.results import RESULTS, Row, compared, write
 from bench.run import Run
+from bench.run_plot import draw_run
 from bench.systems import SYSTEMS
 from local.broker import Broker
 from local.console import console, errors
@@ -32,6 +33,7 @@ def main(
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail when counts are wrong, or a run did not finish.")
     ] = False,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw latest.svg beside it; needs the group `bench`.")] = False,
 ) -> None:
     """Run all systems, show medians and ratios, and write latest.json."""
     names, degrees = systems.split(","), [int(number) for number in parallelism.split(",")]
@@ -44,6 +46,8 @@ def main(
     rows = [_row(name, degree, of_system) for (name, degree), of_system in runs.items()]
     write(rows, out / "latest.json")
     console.print(_table(rows))
+    if plot:
+        draw_run(rows, out / "latest.svg")
     if strict and not all(row["finished"] and row["correct"] is not False for row in rows):
         raise typer.Exit(1)
 

@@ -42,6 +42,19 @@ def test_a_run_whose_checkpoint_fails_is_begun_again_and_ends(stack: Stack, tmp_
     assert published.terms["raw"] == 200_000
 
 
+def test_clicks_of_ten_thousand_bytes_are_counted_without_a_restart(stack: Stack, tmp_path: Path) -> None:
+    generate(Traffic(100_000, chosen_seed(), padding=10_000), tmp_path / "clicks.jsonl")
+    with kept_alive(stack), deployment(stack, "large", PARTITIONS, SETTINGS) as job:
+        send_lines(tmp_path / "clicks.jsonl", job.topics.clicks, job.connection)
+        job.run_bounded(lambda status, records: None)
+        await_committed(job.connection, job.topics)
+        published, problems = recount_topics(job.connection, job.topics)
+        failures = stack.cluster.job_exceptions(str(job.job_id))
+    assert failures == []
+    assert problems == []
+    assert published.terms["raw"] == 100_000
+
+
 def replace_by_a_file(directory: Path, aside: Path) -> None:
     """Leave a file where Flink needs a directory; it may be writing there, and making it anew, meanwhile."""
     for number in count():

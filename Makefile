@@ -59,7 +59,7 @@ PEERS := $(filter spark bytewax quixstreams,$(subst $(comma), ,$(or $(SYSTEMS),s
 
 bench: setup $(if $(PEERS),build/.peers) ## Clickproof beside its peers, then the partition windows: CLICKS=4000000 MINUTES=10 ROUNDS=3 SYSTEMS=clickproof,flink-sql
 	@$(UV) sync --frozen --quiet --group bench --inexact --python $(PYTHON)
-	@$(BIN)/python -m bench.compare --plot $(if $(CLICKS),--clicks $(CLICKS)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SYSTEMS),--systems $(SYSTEMS))
+	@$(BIN)/python -m bench.compare --plot $(if $(CLICKS),--clicks $(CLICKS)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(LIMIT),--seconds $(LIMIT)) $(if $(SYSTEMS),--systems $(SYSTEMS))
 	@$(BIN)/python -m bench.partition_windows
 	@$(BIN)/python -m bench.partition_windows_job
 

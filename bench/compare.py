@@ -29,6 +29,9 @@ def main(
     systems: Annotated[str, typer.Option(help="Names with commas between them.")] = ",".join(SYSTEMS),
     parallelism: Annotated[str, typer.Option(help="Numbers with commas between them.")] = "1,2",
     minutes: Annotated[int, typer.Option(min=1, help="Of event time, over which the clicks are spread.")] = 10,
+    seconds: Annotated[
+        float, typer.Option(min=0, help="What a run may take; 0: 240 s, and one for each 20,000 clicks.")
+    ] = 0,
     out: Annotated[Path, typer.Option(help="Directory of latest.json.")] = RESULTS,
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail when counts are wrong, or a run did not finish.")
@@ -40,7 +43,7 @@ def main(
     if unknown := sorted(set(names) - SYSTEMS.keys()):
         raise typer.BadParameter(f"There is no system {', '.join(unknown)}: choose from {', '.join(SYSTEMS)}.")
     runs: Runs = {(name, degree): [] for degree in degrees for name in names}
-    with opened(clicks, minutes=minutes) as (contest, broker, home):
+    with opened(clicks, seconds, minutes=minutes) as (contest, broker, home):
         for number in range(rounds):
             _round(number + 1, runs, contest, broker, home)
     rows = [_row(name, degree, of_system) for (name, degree), of_system in runs.items()]

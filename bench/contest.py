@@ -26,13 +26,19 @@ UNUSUAL = b'"user_id":"odd-'
 CLOSING_AD = "closing"
 CLOSING_AFTER = 15 * MINUTE  # beyond the dedupe's horizon: whoever reads it has closed all windows
 
+_START, _SLOWEST = 240.0, 20_000.0  # seconds, and clicks/s after them
+
 
 @dataclass(frozen=True)
 class Contest:
-    """The clicks in the topic of a broker, and what is to come out; `clicks` is their number."""
+    """The clicks in the topic of a broker, and what is to come out; `clicks` is their number.
+
+    `seconds`: what one run over them may take.
+    """
 
     bootstrap_servers: str
     clicks: int
+    seconds: float
     exact: dict[Place, int]
 
     @property
@@ -52,10 +58,10 @@ class Contest:
 
 
 @contextmanager
-def opened(clicks: int, **settings: Any) -> Iterator[tuple[Contest, Broker, Path]]:
+def opened(clicks: int, seconds: float = 0, **settings: Any) -> Iterator[tuple[Contest, Broker, Path]]:
     """Yield a contest over so many clean clicks, its broker, and a temporary home; both are gone on exit.
 
-    `settings`: of the traffic, other than its defaults.
+    `seconds`: what one run may take, if not the usual. `settings`: of the traffic, other than its defaults.
     """
     with tempfile.TemporaryDirectory() as folder, exit_on_sigterm():
         home = Path(folder)
@@ -64,12 +70,12 @@ def opened(clicks: int, **settings: Any) -> Iterator[tuple[Contest, Broker, Path
             broker.start()
             errors.print(f"Generating {clicks:,} clicks")
             traffic = Traffic(clicks, late=0, invalid=0, future=0, **settings)
-            yield prepare(traffic, broker, home), broker, home
+            yield prepare(traffic, broker, home, seconds or _START + clicks / _SLOWEST), broker, home
         finally:
             broker.stop()
 
 
-def prepare(traffic: Traffic, broker: Broker, home: Path) -> Contest:
+def prepare(traffic: Traffic, broker: Broker, home: Path, seconds: float) -> Contest:
     """Generate the clicks, recount them, and send them to the broker."""
     raw, file = home / "raw.jsonl", home / "clicks.jsonl"
     generate(traffic, raw)
@@ -80,7 +86,7 @@ def prepare(traffic: Traffic, broker: Broker, home: Path) -> Contest:
     clicks, exact = _recount(read_lines(file))
     broker.create_topics({TOPIC: PARTITIONS})
     send_lines(file, TOPIC, {"bootstrap_servers": broker.bootstrap_servers})
-    return Contest(broker.bootstrap_servers, clicks, exact)
+    return Contest(broker.bootstrap_servers, clicks, seconds, exact)
 
 
 def _closing(traffic: Traffic) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.contest import PARTITIONS, TOPIC, Contest
 from bench.meter import metered
-from bench.run import Run, time_limit
+from bench.run import Run
 from local.broker import Broker
 from local.cluster import Cluster
 from local.job_client import FINAL_STATES
@@ -47,7 +47,7 @@ class FlinkSystem:
             job_id = cluster.submit(self.job, self.arguments(contest, name, parallelism), python_files)
             records = partial(cluster.source_records, job_id)
             with metered(cluster.taskmanager.pid or 0, records) as meter:
-                finished = _finished(cluster, job_id, time_limit(contest.clicks))
+                finished = _finished(cluster, job_id, contest.seconds)
             wall = time.monotonic() - began
         exact = contest.is_exact(topics.counts) if finished and self.publishes else None
         broker.delete_topics(topics.names)

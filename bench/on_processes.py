@@ -15,7 +15,7 @@ from kafka import KafkaAdminClient
 from bench.contest import Contest
 from bench.meter import metered
 from bench.on_flink import PEERS, peer
-from bench.run import Run, time_limit
+from bench.run import Run
 from local.broker import Broker
 from local.console import errors
 from local.java import require_java
@@ -46,7 +46,7 @@ class ProcessSystem:
         began = time.monotonic()
         with _started([str(self.program), *peer(contest, name, parallelism, home=str(folder))], folder) as process:
             with metered(process.pid, partial(told_records, folder)) as meter:
-                finished = _finished(process, folder, time_limit(contest.clicks))
+                finished = _finished(process, folder, contest.seconds)
             wall = time.monotonic() - began
         exact = contest.is_exact(counts, self.updates) if finished else None
         broker.delete_topics(_topics_of(contest, name))

@@ -4,13 +4,6 @@ from dataclasses import dataclass
 
 from bench.meter import Meter
 
-_START, _SLOWEST = 240.0, 20_000.0  # seconds, and clicks/s after them
-
-
-def time_limit(clicks: int) -> float:
-    """Return the seconds that one run over so many clicks may take."""
-    return _START + clicks / _SLOWEST
-
 
 @dataclass(frozen=True)
 class Run:

@@ -66,7 +66,7 @@ bench: setup $(if $(PEERS),build/.peers) ## Clickproof beside its peers, then th
 bench-smoke: setup ## Clickproof beside Flink SQL once, in a few minutes: shows the ratio, fails on wrong or missing counts, never on time
 	@$(BIN)/python -m bench.compare --clicks 2000000 --rounds 1 --systems clickproof,flink-sql --parallelism 2 --out build/bench-smoke --strict
 
-bench-curves: setup ## Clickproof's speed against horizon, ads, a hot ad, duplicates, payload: CURVES=horizon,ads CLICKS=1000000
+bench-curves: setup ## Clickproof's speed against horizon, ads, a hot ad, duplicates, payload: CURVES=horizon,ads CLICKS=3000000
 	@$(UV) sync --frozen --quiet --group bench --inexact --python $(PYTHON)
 	@$(BIN)/python -m bench.curves $(if $(CURVES),--curves $(CURVES)) $(if $(CLICKS),--clicks $(CLICKS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 

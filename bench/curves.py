@@ -54,7 +54,7 @@ CURVES = {
 
 def main(
     curves: Annotated[str, typer.Option(help="Names with commas between them.")] = ",".join(CURVES),
-    clicks: Annotated[int, typer.Option(min=100_000, help="In each run.")] = 1_000_000,
+    clicks: Annotated[int, typer.Option(min=100_000, help="In each run.")] = 3_000_000,
     rounds: Annotated[int, typer.Option(min=1)] = 1,
     parallelism: Annotated[int, typer.Option(min=1)] = 2,
     out: Annotated[Path, typer.Option(help="Directory of curves.json and curves.svg.")] = RESULTS,

@@ -49,9 +49,10 @@ class FlinkSystem:
             with metered(cluster.taskmanager.pid or 0, records) as meter:
                 finished = _finished(cluster, job_id, contest.seconds)
             wall = time.monotonic() - began
+            restarted = bool(cluster.job_exceptions(job_id))
         exact = contest.is_exact(topics.counts) if finished and self.publishes else None
         broker.delete_topics(topics.names)
-        return Run.of(meter, contest.clicks, wall, exact, finished)
+        return Run.of(meter, contest.clicks, wall, exact, finished, restarted)
 
 
 def clickproof(contest: Contest, name: str, parallelism: int, more: Sequence[str] = ()) -> list[str]:

@@ -21,13 +21,16 @@ class Run:
     python_bytes: int
 
     @classmethod
-    def of(cls, meter: Meter, clicks: int, wall: float, exact: bool | None, finished: bool) -> "Run":
-        """Return what the meter has of a run over so many clicks; without a steady state, of the whole run.
+    def of(
+        cls, meter: Meter, clicks: int, wall: float, exact: bool | None, finished: bool, restarted: bool = False
+    ) -> "Run":
+        """Return what the meter has of a run over so many clicks; of the whole run, without a steady state or restarted.
 
         A run that did not finish has the rate of what it read: none, if it failed at once.
         """
         read = clicks if finished else max((sample.records for sample in meter.samples), default=0)
         taken = meter.samples[-1].cpu if meter.samples else 0.0
-        rate, cpu = meter.steady(clicks) or (read / wall, taken / read * 1e6 if read else 0.0)
+        steady = None if restarted else meter.steady(clicks)
+        rate, cpu = steady or (read / wall, taken / read * 1e6 if read else 0.0)
         python_bytes = max((sample.python for sample in meter.samples), default=0)
         return cls(rate, cpu, wall, exact, finished, python_bytes)

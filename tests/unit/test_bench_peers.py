@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 
 from bench.meter import Meter, Sample
@@ -44,6 +46,13 @@ def test_a_run_that_failed_has_the_rate_of_what_it_read():
     meter = Meter([Sample(time=1.0, records=5_000, cpu=2.0, python=0)])
     assert Run.of(meter, clicks=100_000, wall=10.0, exact=None, finished=False).clicks_per_s == 500
     assert Run.of(meter, clicks=100_000, wall=10.0, exact=True, finished=True).clicks_per_s == 10_000
+
+
+def test_a_job_that_was_restarted_has_the_rate_of_its_whole_run():
+    samples = [Sample(time=t, records=r, cpu=t, python=0) for t, r in ((1.0, 50), (2.0, 100), (3.0, 10), (4.0, 60))]
+    run = partial(Run.of, Meter(samples), clicks=100, wall=5.0, exact=True, finished=True)
+    assert run(restarted=True).clicks_per_s == 20
+    assert run(restarted=False).clicks_per_s != 20
 
 
 def test_nothing_is_compared_with_a_system_that_has_no_rate():

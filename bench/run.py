@@ -24,7 +24,7 @@ class Run:
     def of(
         cls, meter: Meter, clicks: int, wall: float, exact: bool | None, finished: bool, restarted: bool = False
     ) -> "Run":
-        """Return what the meter has of a run over so many clicks; of the whole run, without a steady state or restarted.
+        """Return what the meter has of a run over so many clicks: of the whole if it was restarted or never steady.
 
         A run that did not finish has the rate of what it read: none, if it failed at once.
         """

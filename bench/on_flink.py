@@ -1,6 +1,7 @@
 """Systems that are jobs of a standalone Flink cluster, each with a TaskManager of its own."""
 
 import json
+import sysconfig
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ PEERS = PROJECT / "bench" / "peers"
 FRESH_METRICS = {"metrics.fetcher.update-interval": "1 s"}
 WITHOUT_PYTHON = {"taskmanager.memory.process.size": "6g", "taskmanager.memory.managed.size": "3g"}
 """The same memory for a job without Python workers: what those take beside the TaskManager goes to the state."""
+PACKAGES = {"python.pythonpath": sysconfig.get_path("purelib")}
+"""Where Python within the JVM finds its packages: it does not know of virtual environments."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ FLINK = {
     "clickproof": FlinkSystem(JOB, clickproof),
     "flink-sql": FlinkSystem(PEERS / "flink_sql.py", peer, settings=WITHOUT_PYTHON),
     "textbook-process": FlinkSystem(PEERS / "textbook.py", partial(peer, mode="process")),
-    "textbook-thread": FlinkSystem(PEERS / "textbook.py", partial(peer, mode="thread")),
+    "textbook-thread": FlinkSystem(PEERS / "textbook.py", partial(peer, mode="thread"), settings=PACKAGES),
     "ceiling": FlinkSystem(PEERS / "ceiling.py", peer, publishes=False),
 }
 

@@ -57,7 +57,7 @@ backfill: setup ## derive the counts of a span from the archive alone: FROM=2026
 comma := ,
 PEERS := $(filter spark bytewax quixstreams,$(subst $(comma), ,$(or $(SYSTEMS),spark)))
 
-bench: setup $(if $(PEERS),build/.peers) ## Clickproof beside its peers, then the partition windows: CLICKS=4000000 MINUTES=10 ROUNDS=3 SYSTEMS=clickproof,flink-sql
+bench: setup $(if $(PEERS),build/.peers) ## Clickproof beside its peers, then the partition windows: CLICKS=4000000 MINUTES=10 ROUNDS=3 LIMIT=60 SYSTEMS=clickproof,flink-sql
 	@$(UV) sync --frozen --quiet --group bench --inexact --python $(PYTHON)
 	@$(BIN)/python -m bench.compare --plot $(if $(CLICKS),--clicks $(CLICKS)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(LIMIT),--seconds $(LIMIT)) $(if $(SYSTEMS),--systems $(SYSTEMS))
 	@$(BIN)/python -m bench.partition_windows

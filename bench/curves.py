@@ -2,7 +2,7 @@
 
 Each curve changes one thing and leaves the others as `make bench` has them. Every point is a run over a topic of its
 own, held against the recount; rounds go through all points of a curve in turn. Results go to curves.json, a plot beside
-it; `make bench-plot` publishes both.
+it; `make bench-publish NAME=curves` publishes them.
 """
 
 import json

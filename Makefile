@@ -70,7 +70,7 @@ bench-curves: setup ## Clickproof's speed against horizon, ads, a hot ad, duplic
 	@$(UV) sync --frozen --quiet --group bench --inexact --python $(PYTHON)
 	@$(BIN)/python -m bench.curves $(if $(CURVES),--curves $(CURVES)) $(if $(CLICKS),--clicks $(CLICKS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
-bench-publish: setup ## what `make bench` or `make bench-curves` measured last into docs/performance.md: NAME=peak, peers or curves
+bench-publish: setup ## what `make bench` or `make bench-curves` measured last into docs/performance.md: NAME=peak, as the page has it, or curves
 	@$(UV) sync --frozen --quiet --group bench --inexact --python $(PYTHON)
 	@$(BIN)/python -m bench.publish $(NAME)
 

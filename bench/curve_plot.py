@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from bench.results import verdict
+from bench.svg import panels
 
 
 class CurveRow(TypedDict):
@@ -35,22 +36,16 @@ def curve_table(rows: list[CurveRow]) -> str:
 
 def draw_curves(rows: list[CurveRow], file: Path) -> None:
     """Draw a panel for each curve: clicks per second, and CPU seconds per million below it."""
-    from matplotlib import pyplot  # of the group `bench`: the table needs it not
-
-    pyplot.switch_backend("svg")
     curves = [list(group) for _, group in groupby(rows, key=lambda row: row["curve"])]
-    figure, panels = pyplot.subplots(2, len(curves), figsize=(3.2 * len(curves), 4.6), squeeze=False)
-    for column, curve in enumerate(curves):
-        values = [f"{row['value']:,}" for row in curve]
-        panels[0][column].plot(values, [row["clicks_per_s"] for row in curve], marker="o", color="#2a78d6")
-        panels[1][column].plot(values, [row["cpu_s_per_million"] for row in curve], marker="o", color="#8a5a00")
-        panels[1][column].set_xlabel(curve[0]["axis"], fontsize=9)
-        for panel in panels[:, column]:
-            panel.set_ylim(0, 1.15 * panel.dataLim.ymax)
-            panel.tick_params(labelsize=8)
-            panel.yaxis.set_major_formatter("{x:,.0f}")
-    panels[0][0].set_ylabel("clicks/s", fontsize=9)
-    panels[1][0].set_ylabel("CPU s per million", fontsize=9)
-    figure.tight_layout()
-    figure.savefig(file, metadata={"Date": None})
-    pyplot.close(figure)
+    with panels(file, 2, len(curves), (3.2 * len(curves), 4.6)) as drawn:
+        for column, curve in enumerate(curves):
+            values = [f"{row['value']:,}" for row in curve]
+            drawn[0][column].plot(values, [row["clicks_per_s"] for row in curve], marker="o", color="#2a78d6")
+            drawn[1][column].plot(values, [row["cpu_s_per_million"] for row in curve], marker="o", color="#8a5a00")
+            drawn[1][column].set_xlabel(curve[0]["axis"], fontsize=9)
+            for panel in drawn[:, column]:
+                panel.set_ylim(0, 1.15 * panel.dataLim.ymax)
+                panel.tick_params(labelsize=8)
+                panel.yaxis.set_major_formatter("{x:,.0f}")
+        drawn[0][0].set_ylabel("clicks/s", fontsize=9)
+        drawn[1][0].set_ylabel("CPU s per million", fontsize=9)

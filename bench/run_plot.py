@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from bench.results import Row, compared
+from bench.svg import panels
 
 _COLOURS = {True: "#2a78d6", False: "#c0392b", None: "#9a9a9a"}
 
@@ -21,22 +22,16 @@ def run_table(rows: list[Row]) -> str:
 
 def draw_run(rows: list[Row], file: Path) -> None:
     """Draw a bar for each system, a panel for each parallelism; red: wrong counts, grey: none to check."""
-    from matplotlib import pyplot  # of the group `bench`: the table needs it not
-
-    pyplot.switch_backend("svg")
     degrees = sorted({row["parallelism"] for row in rows})
-    figure, panels = pyplot.subplots(1, len(degrees), figsize=(4.5 * len(degrees), 3.2), sharex=True, squeeze=False)
-    for panel, degree in zip(panels[0], degrees, strict=True):
-        chosen = [row for row in rows if row["parallelism"] == degree][::-1]
-        bars = panel.barh(
-            [row["system"] for row in chosen],
-            [row["clicks_per_s"] for row in chosen],
-            color=[_COLOURS[row["correct"]] for row in chosen],
-        )
-        panel.bar_label(bars, fmt="{:,.0f}", padding=3, fontsize=8)
-        panel.set_title(f"parallelism {degree}, clicks/s", fontsize=10)
-        panel.set_xticks([])
-        panel.margins(x=0.2)
-    figure.tight_layout()
-    figure.savefig(file, metadata={"Date": None})
-    pyplot.close(figure)
+    with panels(file, 1, len(degrees), (4.5 * len(degrees), 3.2), sharex=True) as drawn:
+        for panel, degree in zip(drawn[0], degrees, strict=True):
+            chosen = [row for row in rows if row["parallelism"] == degree][::-1]
+            bars = panel.barh(
+                [row["system"] for row in chosen],
+                [row["clicks_per_s"] for row in chosen],
+                color=[_COLOURS[row["correct"]] for row in chosen],
+            )
+            panel.bar_label(bars, fmt="{:,.0f}", padding=3, fontsize=8)
+            panel.set_title(f"parallelism {degree}, clicks/s", fontsize=10)
+            panel.set_xticks([])
+            panel.margins(x=0.2)

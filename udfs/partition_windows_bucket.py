@@ -74,6 +74,10 @@ class Bucket:
         yield from self._judge(events, now)
         yield from self._publish()
 
+    def wait_anew(self, now: int) -> None:
+        """Give what waits its whole time again: while the job was down, no statement was read; `now` in epoch ms."""
+        self.book.waiting = dict.fromkeys(self.book.waiting, self._deadline(now))
+
     def give_up(self, now: int) -> Iterator[Rejected]:
         """Refuse the events whose partition was not added in time; `now` in epoch ms."""
         for slice_ in [number for number, deadline in self.book.waiting.items() if deadline <= now]:
@@ -133,9 +137,12 @@ class Bucket:
 
     def _let_wait(self, events: pl.DataFrame, now: int) -> None:
         if len(events):
-            timeout = self._rules.unknown_timeout
-            step = max(timeout // _DEADLINES, 1)
-            self.book.waiting[self._slice(events)] = -(-(now + timeout) // step) * step
+            self.book.waiting[self._slice(events)] = self._deadline(now)
+
+    def _deadline(self, now: int) -> int:
+        timeout = self._rules.unknown_timeout
+        step = max(timeout // _DEADLINES, 1)
+        return -(-(now + timeout) // step) * step
 
     def _judge_waiting(self) -> Iterator[Rejected]:
         """Judge the events again that wait for a partition to be added; some wait on as they did."""

@@ -101,24 +101,31 @@ class CollectWindows(KeyedProcessFunction):  # type: ignore[misc]
 
     def process_element(self, value: bytes, ctx: KeyedProcessFunction.Context) -> Iterator[object]:
         """Take events, or follow orders."""
-        frame, bucket = unpacked(value), self._bucket(ctx.get_current_key())
+        frame, bucket = unpacked(value), self._bucket(ctx)
         now = ctx.timer_service().current_processing_time()
         yield from self._out(bucket, bucket.follow(frame) if is_orders(frame) else bucket.take(frame, now))
+        self._look_again(bucket, ctx)
+
+    def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[object]:
+        """Refuse what was waited for in vain."""
+        bucket = self._bucket(ctx)
+        yield from self._out(bucket, bucket.give_up(timestamp))
+        self._look_again(bucket, ctx)
+
+    def _look_again(self, bucket: Bucket, ctx: KeyedProcessFunction.Context) -> None:
+        """Set the timers of what waits: however often one is set, it is one timer."""
         for deadline in {*bucket.book.waiting.values()}:
             ctx.timer_service().register_processing_time_timer(deadline)
             ctx.timer_service().register_event_time_timer(_END_OF_INPUT)
 
-    def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[object]:
-        """Refuse what was waited for in vain."""
-        bucket = self._bucket(ctx.get_current_key())
-        yield from self._out(bucket, bucket.give_up(timestamp))
-
-    def _bucket(self, key: int) -> Bucket:
+    def _bucket(self, ctx: KeyedProcessFunction.Context) -> Bucket:
+        key = ctx.get_current_key()
         bucket = self._buckets.get(key)
         if bucket is None:
             text = self._written.value()
             book = Book() if text is None else Book.read(text, self._rules)
             bucket = self._buckets[key] = Bucket(self._rules, book, self._slices)
+            bucket.wait_anew(ctx.timer_service().current_processing_time())
         return bucket
 
     def _out(self, bucket: Bucket, outputs: Iterable[Published | Rejected]) -> Iterator[object]:

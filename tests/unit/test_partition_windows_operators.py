@@ -152,6 +152,16 @@ def test_an_event_is_refused_when_a_bounded_input_ends_without_its_partition(fli
     assert flink.states["slices"] == {}
 
 
+def test_an_event_waits_its_whole_time_again_after_the_job_was_down(flink):
+    flink.events(("a", 5))
+    flink.restart()
+    assert flink.advance(1_000) == []
+    flink.restart()
+    assert flink.advance(2_000) == []
+    assert flink.advance(2_099) == []
+    assert reasons(flink.advance(2_100)) == ["unknown_partition"]
+
+
 def test_a_partition_that_falls_silent_is_noticed_by_the_clock():
     flink = FakeFlink(idle_timeout=40)
     flink.statements(add("a"), add("b"))

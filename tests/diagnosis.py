@@ -1,6 +1,6 @@
 """What a stack was doing when a test failed on it.
 
-Unfinished jobs, memory, what the tasks wait for, open transactions, the log's end.
+Unfinished jobs with what restarted them, open transactions, memory, what the tasks wait for, the log's end.
 """
 
 import re
@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.errors import KafkaError
 
-from local.job_client import FINAL_STATES
+from local.job_client import FINAL_STATES, root_cause
 from local.processes import LocalError
 from local.stack import Stack
 
 TASK = re.compile(r"\(\d+/\d+\)#\d+")  # (subtask/parallelism)#attempt, in the names of Flink's task threads
 MOST_LINES = 40
+MOST_FRAMES = 8  # of a thread's stack
 MEMORY = ",".join(
     f"Status.JVM.{name}"
     for name in ("Memory.Heap.Used", "Memory.Heap.Max", "Memory.Metaspace.Used", "GarbageCollector.All.Time")
@@ -25,7 +26,7 @@ def diagnosis(stack: Stack) -> str:
     """Say it in lines; a cluster that does not answer is a finding, too."""
     log = ["The TaskManager's log ends:", stack.cluster.taskmanager.log_tail(MOST_LINES)]
     try:
-        return "\n".join([*_jobs(stack), *_taskmanagers(stack), *_transactions(stack), *log])
+        return "\n".join([*_jobs(stack), *_transactions(stack), *_taskmanagers(stack), *log])
     except (KafkaError, LocalError) as silent:
         return "\n".join([str(silent), *log])
 
@@ -34,6 +35,8 @@ def _jobs(stack: Stack) -> Iterator[str]:
     for job in stack.cluster.jobs():
         if job.status not in FINAL_STATES:
             yield f"{job.name} ({job.job_id}) is {job.status}."
+            for exception in stack.cluster.job_exceptions(job.job_id):
+                yield f"  restarted: {root_cause(exception)}"
 
 
 def _taskmanagers(stack: Stack) -> Iterator[str]:
@@ -43,7 +46,7 @@ def _taskmanagers(stack: Stack) -> Iterator[str]:
             yield f"{metric['id']}: {metric['value']}"
         for thread in stack.cluster._call(f"{path}/thread-dump")["threadInfos"]:
             if TASK.search(thread["threadName"]):
-                yield thread["stringifiedThreadInfo"]
+                yield "\n".join(thread["stringifiedThreadInfo"].splitlines()[:MOST_FRAMES])
 
 
 def _transactions(stack: Stack) -> Iterator[str]:

@@ -26,12 +26,12 @@ from local.stack import PARTITIONS, Stack
 from local.submission import PROJECT
 from local.traffic import MINUTE, Traffic
 from tests.chaos.reader import Reader
+from tests.patience import PATIENCE
 
 SETTINGS = ["--checkpoint-interval", "2 s", "--idle-timeout", "10 min"]
 TARGETS = ("taskmanager", "worker", "jobmanager", "broker")
 MOMENTS = ("in mid window", "during a checkpoint", "between checkpoint and commit")
 RESULTS = PROJECT / "build" / "chaos.jsonl"
-PATIENCE = 240.0
 ADS = 50
 WORKER = "pyflink"
 

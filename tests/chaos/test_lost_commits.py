@@ -16,7 +16,8 @@ from local.processes import await_until
 from local.published import await_committed, decided_clicks, recount_topics
 from local.stack import PARTITIONS, Stack
 from local.traffic import MINUTE, Traffic
-from tests.chaos.attack import MOMENTS, PATIENCE, Attack, await_moment, victim
+from tests.chaos.attack import MOMENTS, Attack, await_moment, victim
+from tests.patience import PATIENCE
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1_800)]
 TIMEOUT = 10.0

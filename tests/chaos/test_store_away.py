@@ -15,12 +15,12 @@ from local.submission import PROJECT
 from serving.loader import Loader
 from serving.settings import load
 from serving.store import Store
+from tests.patience import PATIENCE
 from tests.result_topics import ALL, create, publish, published, stored
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1_800)]
 KILLS = 4
 AWAY = 300.0
-PATIENCE = 120.0
 
 
 class Server:

@@ -11,6 +11,7 @@ from local.stack import JOB, TOPICS, Stack
 from local.submission import package_jobs
 from local.topics import read_topic
 from local.traffic import MINUTE
+from tests.patience import PATIENCE
 
 Counts = Counter[tuple[int, str]]
 
@@ -29,7 +30,7 @@ def count_from_the_start(stack: Stack, deployment: str, folder: Path, *settings:
     """A job without state, which reads the topic from its first record to its last."""
     place = ["--deployment", deployment, "--bootstrap-servers", stack.broker.bootstrap_servers]
     every = ["--bounded", "--idle-timeout", "24 h", *place, *settings]
-    stack.cluster.await_job(stack.cluster.submit(JOB, every, package_jobs(folder / "jobs.zip")), timeout=120)
+    stack.cluster.await_job(stack.cluster.submit(JOB, every, package_jobs(folder / "jobs.zip")), timeout=PATIENCE)
 
 
 def counts_published(stack: Stack) -> int:

@@ -18,8 +18,9 @@ from audit.transactions import commit
 from local.broker import Broker
 from local.processes import LocalError, await_until, free_port
 from local.topics import await_readable
+from tests.patience import PATIENCE
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.long
 TRANSACTIONS, KILLS = 48, 2
 TRANSACTION_SECONDS = 30
 TOPIC = "results"
@@ -49,7 +50,7 @@ def commit_and_kill(broker: Broker, kill: int) -> None:
         commits = [pool.submit(committed, producer) for producer in producers]
         wait(commits, return_when=FIRST_COMPLETED)
         os.kill(broker.daemon.pid or 0, signal.SIGKILL)
-        await_until(lambda: not broker.alive(), "The end of the broker", 30)
+        await_until(lambda: not broker.alive(), "The end of the broker", PATIENCE)
         broker.start()
         for done, producer in zip(commits, producers, strict=True):
             done.result()

@@ -19,6 +19,7 @@ from local.processes import LocalError, await_until, free_port
 from local.stack import TOPICS
 from local.topics import Record, read_topic
 from tests.builders import NOON, raw
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.e2e
 
@@ -48,7 +49,7 @@ def connection(broker: Broker) -> Iterator[dict[str, Any]]:
     producer.send(TOPICS.late, LATE, None, headers("late", 3))
     producer.commit_transaction()
     producer.close()
-    await_until(lambda: letters(connection) == len(INVALID) + 1, "Committing the dead letters", 30)
+    await_until(lambda: letters(connection) == len(INVALID) + 1, "Committing the dead letters", PATIENCE)
     yield connection
     broker.delete_topics([*topics, MARKS_TOPIC])
 

@@ -20,6 +20,7 @@ from serving.answers import Answers
 from serving.loader import Loader
 from serving.settings import ServingError, Settings, load
 from serving.store import Store
+from tests.patience import PATIENCE
 from tests.result_topics import ALL, create, publish, published, send, stored
 from tests.served import a_count, a_ledger_row, a_ranking, minute
 
@@ -155,25 +156,25 @@ def test_a_ranking_waits_for_the_counts_that_were_written_before_it(
         send(other, ALL.ledger, [a_ledger_row(0, counted=5)])
         send(other, ALL.top, [a_ranking(0, "a", 5)])
         other.flush()
-        await_until(lambda: loader.rows[ALL.ledger] == 1, "Loading the ledger", 30)
+        await_until(lambda: loader.rows[ALL.ledger] == 1, "Loading the ledger", PATIENCE)
         with pytest.raises(LocalError):
             await_until(lambda: loader.rows[ALL.top] > 0, "Loading the ranking", 2)
         producer.commit_transaction()
-        await_until(lambda: loader.rows[ALL.top] == 1, "Loading the ranking", 30)
-        await_until(lambda: Answers(store).window(minute(0)).verdict == "closed", "Closing the window", 30)
+        await_until(lambda: loader.rows[ALL.top] == 1, "Loading the ranking", PATIENCE)
+        await_until(lambda: Answers(store).window(minute(0)).verdict == "closed", "Closing the window", PATIENCE)
 
 
 def test_topics_that_come_later_are_read_and_the_lag_goes(broker: Broker, settings: Settings) -> None:
     with Store(settings) as store, Running(Loader(store, settings)) as loader:
-        await_until(lambda: loader.trouble is None, "Starting the loader", 30)
+        await_until(lambda: loader.trouble is None, "Starting the loader", PATIENCE)
         assert loader.idle_partitions is None
         create(broker, ALL.clicks, ALL.counts)
         with KafkaProducer(**broker.connection) as other:
             send(other, ALL.counts, [a_count(0, "a", 5), None, a_count(0, "b", 5)])
             other.send(ALL.clicks, b"{}", partition=1)
-        await_until(lambda: loader.rows[ALL.counts] == 2, "Loading the counts", 30)
-        await_until(lambda: loader.lag.get(ALL.counts) == 0, "Losing the lag", 30)
-        await_until(lambda: loader.idle_partitions == [0], "Noting the idle partition", 30)
+        await_until(lambda: loader.rows[ALL.counts] == 2, "Loading the counts", PATIENCE)
+        await_until(lambda: loader.lag.get(ALL.counts) == 0, "Losing the lag", PATIENCE)
+        await_until(lambda: loader.idle_partitions == [0], "Noting the idle partition", PATIENCE)
 
 
 def test_a_broker_that_restarts_is_waited_for(broker: Broker, settings: Settings) -> None:
@@ -181,12 +182,12 @@ def test_a_broker_that_restarts_is_waited_for(broker: Broker, settings: Settings
     with Store(settings) as store, Running(Loader(store, settings)) as loader:
         with KafkaProducer(**broker.connection) as other:
             send(other, ALL.counts, [a_count(0, "a", 5)])
-        await_until(lambda: loader.rows[ALL.counts] == 1, "Loading the first count", 30)
+        await_until(lambda: loader.rows[ALL.counts] == 1, "Loading the first count", PATIENCE)
         broker.stop()
         broker.start()
         with KafkaProducer(**broker.connection) as other:
             send(other, ALL.counts, [a_count(0, "b", 5)])
-        await_until(lambda: store.ask("SELECT count() FROM counts", {}) == [(2,)], "Loading the second count", 60)
+        await_until(lambda: store.ask("SELECT count() FROM counts", {}) == [(2,)], "Loading the second count", PATIENCE)
 
 
 def test_a_topic_that_was_made_anew_is_not_mixed_with_the_old_one(broker: Broker, settings: Settings) -> None:
@@ -222,8 +223,10 @@ def test_the_commands_ask_the_api_that_runs_and_without_one_the_store(
     asked = ["--api", f"http://127.0.0.1:{port}", "--store", settings.store, "--json"]
     with subprocess.Popen([str(CLICKPROOF), "serve", *source(settings), "--port", str(port)]) as server:
         try:
-            await_until(lambda: port_in_use(port), "Starting the API", 60)
-            await_until(lambda: json.loads(clickproof("top", *asked))["verdict"] == "closed", "Closing the window", 60)
+            await_until(lambda: port_in_use(port), "Starting the API", PATIENCE)
+            await_until(
+                lambda: json.loads(clickproof("top", *asked))["verdict"] == "closed", "Closing the window", PATIENCE
+            )
             through_api = [clickproof("top", *asked), clickproof("clicks", "a [b] é", *asked)]
         finally:
             server.send_signal(signal.SIGTERM)

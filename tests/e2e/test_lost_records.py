@@ -21,6 +21,7 @@ from local.topics import read_topic
 from local.traffic import MINUTE, START, Traffic
 from tests.archives import archived
 from tests.e2e.counted import count_from_the_start, counted, counts_published, exact
+from tests.patience import PATIENCE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.deploy]
 
@@ -104,7 +105,7 @@ def archiving(stack: Stack, directory: Path, rows: int) -> Iterator[None]:
         ARCHIVE_JOB, [*place, "--archive-roll-interval", "2 s"], package_jobs(directory.parent / "jobs.zip")
     )
     try:
-        await_until(lambda: archived(directory).height >= rows, "Archiving all records", 120)
+        await_until(lambda: archived(directory).height >= rows, "Archiving all records", PATIENCE)
         yield
     finally:
         stack.cluster.cancel(job_id)

@@ -2,17 +2,19 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
 from kafka import KafkaProducer
 
-from local.processes import await_until
+from local.processes import LocalError, await_until
 from local.stack import Stack
 from local.submission import PROJECT, package_jobs
 from local.topics import read_topic
 from tests.partition_windows_plane import Result, of_library, records, some_operations
+from tests.patience import PATIENCE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
@@ -24,7 +26,6 @@ TOPICS = {
     "windows-test-refused": 1,
 }
 EVENTS, WATERMARKS, WINDOWS, REFUSED = TOPICS
-PATIENCE = 120
 
 
 @dataclass
@@ -57,10 +58,19 @@ class Job:
         return result
 
     def await_windows(self, count: int) -> None:
-        await_until(lambda: count_windows(self.result()) >= count, f"Publishing {count} windows", PATIENCE)
+        self._await(lambda result: count_windows(result) >= count, f"Publishing {count} windows")
 
     def await_refused(self, count: int) -> None:
-        await_until(lambda: len(self.result().refused_events) >= count, f"Refusing {count} events", PATIENCE)
+        self._await(lambda result: len(result.refused_events) >= count, f"Refusing {count} events")
+
+    def _await(self, holds: Callable[[Result], bool], what: str) -> None:
+        try:
+            await_until(lambda: holds(self.result()), what, PATIENCE)
+        except LocalError as late:
+            result = self.result()
+            reasons = Counter(reason for _, reason in result.refused.elements())
+            late.add_note(f"Published: {count_windows(result)} windows; refused: {dict(reasons)}")
+            raise
 
 
 def count_windows(result: Result) -> int:

@@ -28,6 +28,7 @@ from local.traffic import MINUTE, START, Traffic
 from tests.archives import archived
 from tests.e2e import counted
 from tests.e2e.counted import Counts
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.e2e
 
@@ -60,11 +61,11 @@ def archive(stack: Stack, lines: list[bytes], tmp_path_factory: pytest.TempPathF
     replace(stack.archive, arguments=lambda: [*servers, *rolling, "--parallelism", "2"]).start()
     sending = threading.Thread(target=send_lines, args=(file, TOPICS.clicks, connection(stack), 4_000))
     sending.start()
-    await_until(lambda: archived(directory).height > 0, "Archiving the first records", 60)
+    await_until(lambda: archived(directory).height > 0, "Archiving the first records", PATIENCE)
     os.kill(stack.cluster.taskmanager.pid or 0, signal.SIGKILL)
     sending.join()
     stack.cluster.start_taskmanager()
-    await_until(lambda: archived(directory).height >= CLICKS, "Archiving all records", 120)
+    await_until(lambda: archived(directory).height >= CLICKS, "Archiving all records", PATIENCE)
     stack.cluster.cancel(str(stack.archive.job_id))
     yield directory
     stack.broker.delete_topics([*TOPICS.names, RECONCILIATIONS])

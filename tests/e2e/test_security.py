@@ -17,6 +17,7 @@ from local.processes import LocalError, await_until, free_port
 from local.published import await_committed, decided_clicks, recount_topics
 from local.stack import PARTITIONS, Stack
 from local.traffic import Traffic
+from tests.patience import PATIENCE
 from tests.secure_broker import MECHANISM, USER, SecureBroker, an_authority
 
 pytestmark = pytest.mark.e2e
@@ -108,7 +109,7 @@ def test_the_job_counts_over_tls_and_scram_and_shows_its_password_nowhere(
 def _count(job: Deployment, clicks: Path) -> None:
     job.stack.cluster.await_running(job.submit())
     send_lines(clicks, job.topics.clicks, job.connection)
-    await_until(lambda: decided_clicks(job.connection, job.topics.ledger) == CLICKS, "Deciding the clicks", 120)
+    await_until(lambda: decided_clicks(job.connection, job.topics.ledger) == CLICKS, "Deciding the clicks", PATIENCE)
     await_committed(job.connection, job.topics)
     published, _ = recount_topics(job.connection, job.topics)  # the last windows are still open
     assert published.terms["raw"] == CLICKS

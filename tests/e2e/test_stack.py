@@ -13,8 +13,9 @@ from local import cli
 from local.job_client import FINAL_STATES
 from local.processes import LocalError, await_until, free_port, port_in_use
 from local.stack import HOME_VARIABLE, KAFKA_PORT_VARIABLE, REST_PORT_VARIABLE, TOPICS, Stack
+from tests.patience import PATIENCE
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.e2e
 
 HOLDER = """
 import time
@@ -60,7 +61,7 @@ def test_bringing_up_what_is_up_changes_nothing(product: Stack) -> None:
 def test_a_killed_taskmanager_comes_back_alone(stack: Stack) -> None:
     jobmanager, killed = stack.cluster.jobmanager.pid, stack.cluster.taskmanager.pid
     os.kill(killed or 0, signal.SIGKILL)
-    await_until(lambda: not stack.cluster.alive(), "Losing the TaskManager", 10)
+    await_until(lambda: not stack.cluster.alive(), "Losing the TaskManager", PATIENCE)
     stack.cluster.start_taskmanager()
     assert stack.cluster.alive()
     assert stack.cluster.taskmanager.pid != killed
@@ -70,7 +71,7 @@ def test_a_killed_taskmanager_comes_back_alone(stack: Stack) -> None:
 def test_a_killed_broker_comes_back_with_its_topics(stack: Stack) -> None:
     stack.broker.create_topics({"survivor": 3})
     os.kill(stack.broker.daemon.pid or 0, signal.SIGKILL)
-    await_until(lambda: not stack.broker.alive(), "Losing the broker", 10)
+    await_until(lambda: not stack.broker.alive(), "Losing the broker", PATIENCE)
     stack.broker.start()
     assert stack.broker.partitions("survivor") == 3
     stack.broker.delete_topics(["survivor"])

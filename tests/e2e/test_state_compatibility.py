@@ -14,13 +14,13 @@ from local.processes import await_until
 from local.published import await_committed, published_windows, read_counts, recount_topics
 from local.stack import PARTITIONS, Stack
 from local.traffic import MINUTE, Traffic
+from tests.patience import PATIENCE
 from tests.savepoints import BEFORE, FIXTURES, await_decided, kept_deployment
 
 pytestmark = pytest.mark.e2e
 
 RELEASES = sorted(FIXTURES.glob("savepoint-*.zip"))
 AFTER = Traffic(clicks=4_000, seed=7, minutes=4, start=BEFORE.start + MINUTE, ads=20)
-PATIENCE = 120
 
 
 def test_there_is_a_savepoint_of_a_release() -> None:

@@ -24,6 +24,7 @@ from local.stack import PARTITIONS, Stack
 from local.submission import PROJECT
 from local.traffic import MINUTE, Traffic
 from tests.builders import raw
+from tests.patience import PATIENCE
 from tests.watching import missing, selectors
 
 pytestmark = pytest.mark.e2e
@@ -31,7 +32,6 @@ pytestmark = pytest.mark.e2e
 SETTINGS = ["--checkpoint-interval", "2 s", "--idle-timeout", "6 s"]
 ALL = range(PARTITIONS)
 ADS = 50
-PATIENCE = 120
 NOW = time.time_ns() // 1_000_000 // MINUTE * MINUTE
 
 

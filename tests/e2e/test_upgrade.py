@@ -15,6 +15,7 @@ from local.stack import JOB, PARTITIONS, Stack
 from local.stack_job import Release, StackJob
 from local.traffic import MINUTE, Traffic
 from local.upgrade import OnStep, rescale, upgrade
+from tests.patience import PATIENCE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.deploy]
 
@@ -26,7 +27,6 @@ def _break(self, context):
 
 DedupeClicks.open = _break
 """
-PATIENCE = 120
 
 
 class Breaking(StackJob):

@@ -18,13 +18,13 @@ from local.processes import await_until
 from local.published import decided_clicks
 from local.stack import PARTITIONS, Stack, temporary_stack
 from local.traffic import MINUTE, Traffic
+from tests.patience import PATIENCE
 
 FIXTURES = Path(__file__).parent / "fixtures"
 NAME = "kept-savepoint"  # of the deployment: the state knows its topics by name
 SETTINGS = ["--checkpoint-interval", "2 s", "--idle-timeout", "24 h"]
 BEFORE = Traffic(clicks=1_500, seed=6, minutes=1, late=0, invalid=0, future=0, ads=20)
 OPEN_FOR = 50  # seconds of the first minute that are sent before the savepoint
-DECIDING = 120.0
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def make(target: Path) -> None:
 def await_decided(job: Deployment, clicks: int) -> None:
     """Return when so many clicks are in the ledger."""
     ledger = job.topics.ledger
-    await_until(lambda: decided_clicks(job.connection, ledger) >= clicks, f"Deciding {clicks} clicks", DECIDING)
+    await_until(lambda: decided_clicks(job.connection, ledger) >= clicks, f"Deciding {clicks} clicks", PATIENCE)
 
 
 def _first_clicks(file: Path) -> None:

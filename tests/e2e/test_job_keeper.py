@@ -13,6 +13,7 @@ from local.job_client import FINAL_STATES
 from local.processes import Daemon, await_until
 from local.stack import TOPICS, Stack
 from local.submission import PROJECT
+from tests.patience import PATIENCE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.deploy]
 
@@ -38,10 +39,10 @@ def state(stack: Stack) -> dict[str, Any]:
 
 
 def test_a_job_that_is_gone_comes_back_from_its_checkpoint(stack: Stack, keeper: Daemon) -> None:
-    await_until(lambda: "job_id" in state(stack), "Submitting the job", 120, keeper)
+    await_until(lambda: "job_id" in state(stack), "Submitting the job", PATIENCE, keeper)
     first = state(stack)["job_id"]
-    await_until(lambda: bool(stack.cluster.latest_checkpoint(first)), "Taking a checkpoint", 120, keeper)
+    await_until(lambda: bool(stack.cluster.latest_checkpoint(first)), "Taking a checkpoint", PATIENCE, keeper)
     stack.cluster.cancel(first)
-    await_until(lambda: state(stack)["job_id"] != first, "Submitting it again", 120, keeper)
+    await_until(lambda: state(stack)["job_id"] != first, "Submitting it again", PATIENCE, keeper)
     assert state(stack)["resumed_from"] == stack.cluster.latest_checkpoint(first)
     stack.cluster.await_running(state(stack)["job_id"])

@@ -24,6 +24,7 @@ from local.stack import JOB, PARTITIONS, TOPICS, Stack
 from local.submission import package_jobs
 from local.traffic import MINUTE, START, Traffic
 from tests.e2e.counted import count_from_the_start, counted, counts_published, exact
+from tests.patience import PATIENCE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.deploy]
 
@@ -82,7 +83,9 @@ def follow(stack: Stack, folder: Path, resume_from: str | None = None) -> str:
 def end_window(stack: Stack, start: int) -> None:
     """Let its time pass in every partition, and return when it is published: so is all before it."""
     KafkaTopic(TOPICS.clicks, connection(stack)).send(range(PARTITIONS), start + 2 * MINUTE)
-    await_until(lambda: start in published_windows(connection(stack), TOPICS.top), f"Publishing window {start}", 240.0)
+    await_until(
+        lambda: start in published_windows(connection(stack), TOPICS.top), f"Publishing window {start}", PATIENCE
+    )
 
 
 def reconcile(stack: Stack, folder: Path) -> None:

@@ -66,8 +66,8 @@ def windows(job: Deployment) -> set[int]:
     return published_windows(job.connection, job.topics.top)
 
 
-def await_window(job: Deployment, start: int, timeout: float = PATIENCE) -> None:
-    await_until(lambda: start in windows(job), f"Publishing window {start}", timeout)
+def await_window(job: Deployment, start: int) -> None:
+    await_until(lambda: start in windows(job), f"Publishing window {start}", PATIENCE)
 
 
 def move_on(job: Deployment, to: int) -> None:
@@ -139,7 +139,7 @@ def test_the_last_window_of_a_silent_topic_is_closed_by_heartbeats(job: Deployme
     options = ["--bootstrap-servers", job.stack.broker.bootstrap_servers, "--topic", job.topics.clicks]
     heartbeat.start([sys.executable, "-m", "ingest.heartbeat", "--interval", "1", *options], cwd=PROJECT)
     try:
-        await_window(job, last, timeout=30)
+        await_window(job, last)
     finally:
         heartbeat.stop()
     assert recounted(job).terms["raw"] == before + traffic.clicks

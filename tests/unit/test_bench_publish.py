@@ -1,12 +1,13 @@
 """What is published of the benchmarks: tables made of the measured rows, in their places of docs/performance.md."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from bench.curve_plot import CurveRow, curve_table
 from bench.publish import CURVES, DOCS, PUBLISHED, place, section, with_published
-from bench.results import Row, write
+from bench.results import Row
 from bench.run_plot import run_table
 
 
@@ -23,8 +24,8 @@ def a_point(value: float, clicks_per_s: int, **overrides: object) -> CurveRow:
 
 def test_the_table_says_how_many_times_as_fast_clickproof_is():
     rows = [a_row("clickproof", 90_000), a_row("flink-sql", 60_000), a_row("flink-sql", 50_000, parallelism=1)]
-    assert "| 2 | flink-sql | 60,000 | 1.50 x | 20.5 | exact | 60,000 |" in run_table(rows)
-    assert "| 1 | flink-sql | 50,000 |  | 20.5 | exact | 50,000 |" in run_table(rows)
+    assert "| 2 | flink-sql | 60,000 | 1.50 x | 20.5 | 60.0 | exact | 60,000 |" in run_table(rows)
+    assert "| 1 | flink-sql | 50,000 |  | 20.5 | 60.0 | exact | 50,000 |" in run_table(rows)
 
 
 @pytest.mark.parametrize(
@@ -41,21 +42,18 @@ def test_the_table_of_curves_says_what_was_changed_and_whether_the_counts_were_r
     assert "| share of one ad | 0.5 | 80,000 | 20.5 | 1,234 | WRONG |" in table
 
 
-def test_a_run_takes_the_place_of_the_one_before_and_of_nothing_else(tmp_path):
-    page, file = the_page(), tmp_path / "peak.json"
-    write([a_row("clickproof", 91_234)], file)
-    once = with_published(page, file)
-    write([a_row("clickproof", 80_001)], file)
-    twice = with_published(once, file)
+def test_a_run_takes_the_place_of_the_one_before_and_of_nothing_else():
+    page = the_page()
+    once = with_published(page, "peak", [a_row("clickproof", 91_234)])
+    twice = with_published(once, "peak", [a_row("clickproof", 80_001)])
     assert "91,234" in once
     assert "91,234" not in twice
     (begin, end), (new_begin, new_end) = place(page, "peak"), place(twice, "peak")
     assert (twice[:new_begin], twice[new_end:]) == (page[:begin], page[end:])
 
 
-def test_curves_are_published_in_a_place_of_their_own(tmp_path):
-    write([a_point(0.1, 76_543)], tmp_path / f"{CURVES}.json")
-    page = with_published(the_page(), tmp_path / f"{CURVES}.json")
+def test_curves_are_published_in_a_place_of_their_own():
+    page = with_published(the_page(), CURVES, [a_point(0.1, 76_543)])
     begin, end = place(page, CURVES)
     assert "Runs of 1,000,000 clicks at parallelism 2." in page[begin:end]
     assert "76,543" in page[begin:end]
@@ -70,7 +68,7 @@ def test_a_page_without_a_place_for_a_run_is_refused():
 def test_the_page_says_what_is_published(file: Path):
     page = the_page()
     begin, end = place(page, file.stem)
-    assert page[begin:end] == section(file)
+    assert page[begin:end] == section(file.stem, json.loads(file.read_text()))
 
 
 def the_page() -> str:

@@ -2,7 +2,6 @@ import os
 import signal
 import socket
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,9 @@ import psutil
 import pytest
 
 from local.processes import Daemon, LocalError, await_until, free_port, port_in_use
+from tests.patience import PATIENCE
+
+FOR_EVER = 1e6  # seconds: a test that waited for them would be ended
 
 PARENT_OF_A_CHILD_DEAF_TO_SIGTERM = """
 import subprocess, sys, time
@@ -34,7 +36,7 @@ def sleep(daemon: Daemon) -> psutil.Process:
 def start_parent(daemon: Daemon) -> list[psutil.Process]:
     """A process and its child, which ignores SIGTERM."""
     daemon.start([sys.executable, "-c", PARENT_OF_A_CHILD_DEAF_TO_SIGTERM])
-    await_until(lambda: "deaf" in daemon.log_tail(), "starting the child", 20, daemon)
+    await_until(lambda: "deaf" in daemon.log_tail(), "starting the child", PATIENCE, daemon)
     parent = psutil.Process(daemon.pid)
     return [parent, *parent.children()]
 
@@ -73,7 +75,7 @@ def test_children_deaf_to_sigterm_are_stopped_too(daemon: Daemon) -> None:
 def test_children_of_a_killed_process_are_stopped_too(daemon: Daemon) -> None:
     parent, child = start_parent(daemon)
     parent.kill()
-    await_until(lambda: not daemon.alive(), "dying", 10)
+    await_until(lambda: not daemon.alive(), "dying", PATIENCE)
     assert running(child)
     daemon.stop(timeout=1)
     assert not running(child)
@@ -82,10 +84,8 @@ def test_children_of_a_killed_process_are_stopped_too(daemon: Daemon) -> None:
 def test_a_suspended_process_is_stopped_at_once(daemon: Daemon) -> None:
     process = sleep(daemon)
     process.suspend()
-    begun = time.monotonic()
-    daemon.stop(timeout=20)
+    daemon.stop(timeout=FOR_EVER)
     assert not running(process)
-    assert time.monotonic() - begun < 10
 
 
 def test_a_stranger_that_inherited_the_process_id_is_left_alone(daemon: Daemon) -> None:
@@ -99,10 +99,8 @@ def test_a_stranger_that_inherited_the_process_id_is_left_alone(daemon: Daemon) 
 
 def test_a_process_that_dies_while_awaited_is_reported_at_once_with_its_last_words(daemon: Daemon) -> None:
     daemon.start([sys.executable, "-c", "raise SystemExit('no disk left')"])
-    begun = time.monotonic()
     with pytest.raises(LocalError, match="no disk left"):
-        await_until(lambda: False, "Starting the sleeper", 30, daemon)
-    assert time.monotonic() - begun < 20
+        await_until(lambda: False, "Starting the sleeper", FOR_EVER, daemon)
 
 
 def test_awaiting_what_never_comes_ends_with_the_timeout() -> None:
@@ -120,7 +118,7 @@ def test_a_free_port_is_not_in_use_until_something_listens() -> None:
 def test_a_suspended_process_still_gets_to_say_goodbye(daemon: Daemon) -> None:
     code = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: (print('bye', flush=True), sys.exit()));"
     daemon.start([sys.executable, "-c", code + "print('ready', flush=True); time.sleep(60)"])
-    await_until(lambda: "ready" in daemon.log_tail(), "starting", 20, daemon)
+    await_until(lambda: "ready" in daemon.log_tail(), "starting", PATIENCE, daemon)
     os.kill(daemon.pid or 0, signal.SIGSTOP)
     daemon.stop()
     assert daemon.log_tail(1) == "bye"

@@ -14,6 +14,7 @@ from pyflink.common import Row, Types
 from pyflink.datastream import KeyedProcessFunction, RuntimeContext
 from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
 
+from udfs.bundles import end_at_once
 from udfs.dedupe_metrics import DedupeMetrics
 from udfs.dedupe_outputs import BY_COUNTRY, BYTES, INVALID, LATE
 from udfs.identities import CountedIdentities
@@ -72,6 +73,7 @@ class DedupeClicks(KeyedProcessFunction):  # type: ignore[misc]
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Connect to the state."""
+        end_at_once()
         self._slices = runtime_context.get_map_state(MapStateDescriptor("counted-identities", Types.LONG(), BYTES))
         self._closed = runtime_context.get_state(ValueStateDescriptor("closed-by", Types.LONG()))
         self._buckets: dict[int, _Bucket] = {}

@@ -8,8 +8,9 @@ import pandas as pd
 import polars as pl
 from pyflink.common import Types
 from pyflink.table import DataTypes
-from pyflink.table.udf import UserDefinedScalarFunctionWrapper, udf
+from pyflink.table.udf import FunctionContext, ScalarFunction, UserDefinedScalarFunctionWrapper, udf
 
+from udfs.bundles import end_at_once
 from udfs.packing import RECORD, Packing, Parcel, pack
 
 NO_BUCKET = -1
@@ -30,17 +31,29 @@ def packer(pack: Callable[[pl.DataFrame], Iterable[Parcel]]) -> UserDefinedScala
 
     Of a batch as many rows come out as went in: first the parcels, each of at least one record, so that there is room;
     the rows after them have `NO_BUCKET`.
-
-    It is declared as not deterministic, though it is, because the planner evaluates a deterministic function once for
-    each use of its result, with other batch boundaries, and clicks would be lost between the two.
     """
+    return udf(_Packer(pack), result_type=_ROW, func_type="pandas")
 
-    def pack_batch(*columns: pd.Series) -> pd.DataFrame:
+
+class _Packer(ScalarFunction):  # type: ignore[misc]
+    def __init__(self, pack: Callable[[pl.DataFrame], Iterable[Parcel]]) -> None:
+        self._pack = pack
+
+    def open(self, function_context: FunctionContext) -> None:
+        end_at_once()
+
+    def is_deterministic(self) -> bool:
+        """Say that it is not, though it is.
+
+        The planner evaluates a deterministic function once for each use of its result, with other batch boundaries, and
+        clicks would be lost between the two.
+        """
+        return False
+
+    def eval(self, *columns: pd.Series) -> pd.DataFrame:
         values = (column.to_numpy() if column.dtype.kind == "i" else column.tolist() for column in columns)
         records = pl.DataFrame([pl.Series(*of) for of in zip(RECORD, values, RECORD.values(), strict=True)])
         buckets, packed = np.full(len(records), NO_BUCKET, np.int32), np.full(len(records), None, object)
-        for row, parcel in enumerate(pack(records)):
+        for row, parcel in enumerate(self._pack(records)):
             buckets[row], packed[row] = parcel.bucket, parcel.packed
         return pd.DataFrame({"bucket": buckets, "packed": packed})
-
-    return udf(pack_batch, result_type=_ROW, func_type="pandas", deterministic=False)

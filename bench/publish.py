@@ -8,7 +8,7 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -34,15 +34,16 @@ def main(
         place(page, name)
         shutil.copyfile(results / ("curves.json" if name == CURVES else "latest.json"), published / f"{name}.json")
     for file in sorted(published.glob("*.json")):
-        page = with_published(page, file)
-        plot(file, docs)
+        rows = json.loads(file.read_text(encoding="ascii"))
+        page = with_published(page, file.stem, rows)
+        plot(file.stem, rows, docs)
     (docs / "performance.md").write_text(page, encoding="utf-8")
 
 
-def with_published(page: str, file: Path) -> str:
-    """Return the page with the tables of a published file in their place. Raises ValueError when it has none."""
-    begin, end = place(page, file.stem)
-    return f"{page[:begin]}{section(file)}{page[end:]}"
+def with_published(page: str, name: str, rows: list[Any]) -> str:
+    """Return the page with what it says of a run in its place. Raises ValueError when it has none."""
+    begin, end = place(page, name)
+    return f"{page[:begin]}{section(name, rows)}{page[end:]}"
 
 
 def place(page: str, name: str) -> tuple[int, int]:
@@ -53,23 +54,21 @@ def place(page: str, name: str) -> tuple[int, int]:
     return places[0].span(1)
 
 
-def section(file: Path) -> str:
-    """Return what the page says of a published file: table and plot."""
-    rows = json.loads(file.read_text(encoding="ascii"))
-    if file.stem == CURVES:
+def section(name: str, rows: list[Any]) -> str:
+    """Return what the page says of a run: table and plot."""
+    if name == CURVES:
         of_runs = f"Runs of {rows[0]['clicks']:,} clicks at parallelism {rows[0]['parallelism']}.\n\n"
         curves = "![Clicks per second, and CPU seconds per million, of each curve](curves.svg)"
         return f"{of_runs}{curve_table(rows)}\n{curves}\n"
-    return f"{run_table(rows)}\n![Clicks per second of each system](performance-{file.stem}.svg)\n"
+    return f"{run_table(rows)}\n![Clicks per second of each system](performance-{name}.svg)\n"
 
 
-def plot(file: Path, docs: Path) -> None:
-    """Draw the plot of a published file."""
-    rows = json.loads(file.read_text(encoding="ascii"))
-    if file.stem == CURVES:
+def plot(name: str, rows: list[Any], docs: Path) -> None:
+    """Draw the plot of a run."""
+    if name == CURVES:
         draw_curves(rows, docs / "curves.svg")
     else:
-        draw_run(rows, docs / f"performance-{file.stem}.svg")
+        draw_run(rows, docs / f"performance-{name}.svg")
 
 
 if __name__ == "__main__":

@@ -11,11 +11,11 @@ _COLOURS = {True: "#2a78d6", False: "#c0392b", None: "#9a9a9a"}
 def run_table(rows: list[Row]) -> str:
     """Return the rows as Markdown; a ratio is Clickproof's rate to that of the row."""
     lines = [
-        "| parallelism | system | clicks/s | Clickproof is | CPU s per million | counts | rounds |",
-        "|" + "---|" * 7,
+        "| parallelism | system | clicks/s | Clickproof is | CPU s per million | wall s | counts | rounds |",
+        "|" + "---|" * 8,
     ]
     for row, ratio, counts, rounds in compared(rows):
-        cells = (f"{row['clicks_per_s']:,}", ratio, str(row["cpu_s_per_million"]), counts, rounds)
+        cells = (f"{row['clicks_per_s']:,}", ratio, str(row["cpu_s_per_million"]), str(row["wall_s"]), counts, rounds)
         lines.append(f"| {row['parallelism']} | {row['system']} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

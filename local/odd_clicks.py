@@ -44,7 +44,7 @@ INVALID: tuple[tuple[str, bytes], ...] = (
     ("wrong_type", _with(b"$T", b"true")),
     ("not_json", _with(b"ad-00001", b"ad\x0000001")),
     ("missing_field", _with(b',"click_timestamp":$T', b"")),
-    ("too_long", _plus(b'"click_id":"' + b"c" * 257 + b'"')),
+    ("too_long", _plus(b'"click_id":"$N' + b"c" * 257 + b'"')),
     ("not_json", _plus(b'"extra":' + b"[" * 100 + b"]" * 100)),
     ("wrong_type", _with(b'"10.0.0.1"', b"null")),
     ("timestamp_out_of_range", _with(b"$T", b"1" + b"0" * 40)),

@@ -35,11 +35,17 @@ def verdict(correct: bool | None, finished: bool) -> str:
     return _VERDICTS[correct] if finished else "not finished"
 
 
-def compared(rows: Sequence[Row]) -> Iterator[tuple[Row, str, str, str]]:
-    """Yield each row with Clickproof's rate to its own, the verdict on its counts, and the rates of its rounds."""
+def compared(rows: Sequence[Row]) -> Iterator[tuple[str, ...]]:
+    """Yield the cells of each row.
+
+    Parallelism, system, clicks/s, Clickproof's rate to that, CPU seconds per million, wall seconds, the verdict on the
+    counts, the rates of the rounds.
+    """
     own = {row["parallelism"]: row["clicks_per_s"] for row in rows if row["system"] == "clickproof"}
     for row in rows:
         reference = own.get(row["parallelism"])
         ratio = f"{reference / row['clicks_per_s']:.2f} x" if reference and row["clicks_per_s"] else ""
         rounds = ", ".join(f"{rate:,}" for rate in row["rounds"])
-        yield row, ratio, verdict(row["correct"], row["finished"]), rounds
+        rate, cpu, wall = f"{row['clicks_per_s']:,}", str(row["cpu_s_per_million"]), str(row["wall_s"])
+        counts = verdict(row["correct"], row["finished"])
+        yield str(row["parallelism"]), row["system"], rate, ratio, cpu, wall, counts, rounds

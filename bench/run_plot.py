@@ -14,9 +14,7 @@ def run_table(rows: list[Row]) -> str:
         "| parallelism | system | clicks/s | Clickproof is | CPU s per million | wall s | counts | rounds |",
         "|" + "---|" * 8,
     ]
-    for row, ratio, counts, rounds in compared(rows):
-        cells = (f"{row['clicks_per_s']:,}", ratio, str(row["cpu_s_per_million"]), str(row["wall_s"]), counts, rounds)
-        lines.append(f"| {row['parallelism']} | {row['system']} | {' | '.join(cells)} |")
+    lines += [f"| {' | '.join(cells)} |" for cells in compared(rows)]
     return "\n".join(lines) + "\n"
 
 

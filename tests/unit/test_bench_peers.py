@@ -56,7 +56,8 @@ def test_a_job_that_was_restarted_has_the_rate_of_its_whole_run():
 
 
 def test_nothing_is_compared_with_a_system_that_has_no_rate():
-    row = {"parallelism": 1, "clicks_per_s": 10, "correct": True, "finished": True, "rounds": [10]}
+    row = {"parallelism": 1, "clicks_per_s": 10, "cpu_s_per_million": 2.5, "wall_s": 9.0, "rounds": [10]}
+    row |= {"correct": True, "finished": True}
     failed = row | {"clicks_per_s": 0, "correct": None, "finished": False, "rounds": [0]}
     rows = [row | {"system": "clickproof"}, failed | {"system": "spark"}]
-    assert [ratio for _, ratio, _, _ in compared(rows)] == ["1.00 x", ""]
+    assert [ratio for _, _, _, ratio, *_ in compared(rows)] == ["1.00 x", ""]
